@@ -1,0 +1,61 @@
+"""What a collector is, and what it is given. A collector opens no database and knows no retry."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import ClassVar, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from collectors.http import Http
+from outbox.options import Duration, Flag, Options, SecretRef, Zone
+from outbox.record import Page
+
+
+class SourceOptions(Options):
+    """The options that every source has; a collector's own model adds its own."""
+
+    collector: str = Field(description="The kind of source; what is installed: open_meteo.")
+    every: Duration = Field(900.0, description="How often the scheduled collect is expected to run.")
+    enabled: Flag = Field(True, description="no: this source is left out of every collect.")
+    timezone: Zone | None = Field(None, description="Zone of times without one; empty: that of [agent].")
+
+
+class Window(NamedTuple):
+    """A back-fill: the days from `since` to `until`, both included."""
+
+    since: date
+    until: date
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the agent lends a collector: its source's name, zone, network, secrets and clock.
+
+    `secret` returns what a reference stands for and raises PermanentError where there is nothing.
+    """
+
+    source: str
+    timezone: ZoneInfo
+    http: Http
+    secret: Callable[[SecretRef], str]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+class Collector(Protocol):
+    """Reads one kind of system.
+
+    `collect` yields pages lazily. `bookmarks` maps scope to the bookmark that was last stored ("" is the
+    scope of a source that has one), and is empty at the first run; a page advances one scope. With a
+    `window` it back-fills those days, with bookmarks of their own. A record that cannot be made goes to
+    `Page.rejected` with its reason; what is wrong with the whole answer is a typed error.
+    """
+
+    Options: ClassVar[type[SourceOptions]]
+
+    def __init__(self, options: SourceOptions, context: Context) -> None: ...
+
+    def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
+        """Yield what is new since the bookmarks, page by page."""
+        ...

@@ -1,0 +1,52 @@
+"""The command line: it wires everything, and nothing imports it.
+
+Heavy imports stand inside the commands that need them: an upload with nothing to do, and `status`, load
+neither boto3 nor httpx. stdout is data, stderr is talk.
+"""
+
+import logging
+import sys
+from io import TextIOWrapper
+
+from outbox.cli import agent, audit, check, demo, everyday, housework, setting, setup, status
+from outbox.cli.app import app
+from outbox.errors import Exit, OutboxError
+
+__all__ = [
+    "agent",
+    "app",
+    "audit",
+    "check",
+    "demo",
+    "everyday",
+    "housework",
+    "main",
+    "setting",
+    "setup",
+    "status",
+]
+
+
+_IN_HELP = ("collect", "upload", "status", "check", "demo", "init", "options", "audit", "sql", "vacuum")
+app.registered_commands.sort(key=lambda command: _IN_HELP.index(getattr(command.callback, "__name__", "")))
+
+
+def main() -> None:
+    """Run the command line; the process ends with one of the codes of `outbox.errors.Exit`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a Windows console may know no ° or µ: better a ? than a crash
+            stream.reconfigure(errors="replace")
+    logging.getLogger("outbox").addHandler(
+        logging.NullHandler()
+    )  # before there is a log, no traceback either
+    try:
+        app()
+    except OutboxError as error:
+        print(f"outbox: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(int(error.exit_code))
+    except KeyboardInterrupt:
+        sys.exit(int(Exit.INTERRUPTED))
+    except Exception as error:
+        logging.getLogger("outbox").exception("this is a bug")
+        print(f"outbox: a bug: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(int(Exit.BUG))

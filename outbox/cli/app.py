@@ -1,0 +1,142 @@
+"""The typer application, and what all commands share: where the configuration is, and the open outbox."""
+
+import logging
+import logging.handlers
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from outbox import __version__
+from outbox.agents import Agent, current_agent, require_own
+from outbox.config import Config
+from outbox.database import Database
+from outbox.errors import ConfigError, PermanentError
+from outbox.migrate import require_current, upgrade
+
+EVERY_DAY, SETTING_UP, HOUSEKEEPING, WHEN_WRONG = (
+    "Every day",
+    "Setting up",
+    "Housekeeping",
+    "When something is wrong",
+)
+LOG_BYTES, LOG_FILES = 1_000_000, 5
+
+app = typer.Typer(
+    name="outbox",
+    help="Collects a customer's data into a SQLite outbox and delivers it, exactly once, for Snowflake.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="The configuration; else $OUTBOX_CONFIG, else ./config.ini.")
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"outbox {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    config: ConfigOption = None,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop."),
+    ] = False,
+) -> None:
+    context.obj = config
+
+
+def default_folder() -> Path:
+    """Return where an agent lives when nobody says otherwise."""
+    if sys.platform == "win32":  # pragma: no cover - Windows only
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Outbox"
+    if os.geteuid() == 0:
+        return Path("/var/lib/outbox")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "outbox"
+
+
+def config_path(context: typer.Context, option: Path | None) -> Path:
+    """Return the configuration's path: --config, or where it is found without."""
+    return option or context.obj or implicit_config_path()
+
+
+def implicit_config_path() -> Path:
+    """Return where it is when nobody names it: $OUTBOX_CONFIG, ./config.ini, the default folder's."""
+    if named := os.environ.get("OUTBOX_CONFIG"):
+        return Path(named)
+    here, default = Path("config.ini"), default_folder() / "config.ini"
+    return default if default.exists() and not here.exists() else here
+
+
+def now() -> datetime:
+    """Return the time: the one clock of all commands."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def open_database(config: Config, *, readonly: bool = False) -> Iterator[Database]:
+    """Open the agent's database, upgraded; ConfigError when it belongs to another customer or site."""
+    with Database.open(config.database, readonly=readonly) as database:
+        if readonly:
+            require_current(database)
+        elif backup := upgrade(database, now=now):
+            say(f"The database was upgraded; what it was before is in {backup}")
+        _require_same_identity(config, current_agent(database))
+        if not readonly:
+            require_own(database)
+        yield database
+
+
+def _require_same_identity(config: Config, agent: Agent) -> None:
+    wrong = [
+        (option, wanted, found)
+        for option, wanted, found in (
+            ("customer", config.agent.customer, agent.customer),
+            ("site", config.agent.site, agent.site),
+        )
+        if wanted != found
+    ]
+    for option, wanted, found in wrong:
+        config.file.problem("agent", option, f"{wanted!r}, but the database is {found!r}'s")
+    try:
+        config.file.require_valid()
+    except ConfigError as error:
+        error.hint = (
+            "both are fixed when the database is made; while nothing was sealed: outbox init --start-over"
+        )
+        raise
+
+
+def start_log(config: Config, command: str) -> None:
+    """Keep a rotating log in the agent's folder, one file a command, since two processes cannot share one."""
+    folder = config.folder / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PermanentError(f"{folder} cannot be made: {error.strerror}") from error
+    handler = logging.handlers.RotatingFileHandler(
+        folder / f"{command}.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    for name in ("outbox", "collectors", "uploader"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+
+
+def say(text: str = "") -> None:
+    """Talk to the person: on stderr, so that stdout stays data."""
+    typer.echo(text, err=True)

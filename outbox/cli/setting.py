@@ -1,0 +1,79 @@
+"""secret and options: what a configuration needs besides itself."""
+
+import getpass
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path
+from outbox.cli.private import make_private_folder, write_private
+from outbox.config import CORE, SOURCE, load
+from outbox.errors import PermanentError
+from outbox.options import Options
+
+secret_app = typer.Typer(no_args_is_help=True, help="Keep passwords and keys in files of their own.")
+app.add_typer(secret_app, name="secret", rich_help_panel=SETTING_UP)
+
+
+@secret_app.command("set")
+def secret_set(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="As in file:secrets/NAME.")],
+    config: ConfigOption = None,
+) -> None:
+    """Ask for a secret, hidden, and keep it in a file that only its owner may read."""
+    from uploader.credentials import write_credentials_text
+
+    settings = load(config_path(context, config))
+    if not name or set(name) & set("/\\:") or name.startswith("."):
+        raise typer.BadParameter("is a plain file name, as in file:secrets/NAME", param_hint="NAME")
+    if settings.upload.credentials == f"file:secrets/{name}" or name == "aws":
+        text = write_credentials_text(_ask("Access key ID"), _ask("Secret access key"))
+    else:
+        text = _ask(f"Secret {name}") + "\n"
+    path = make_private_folder(settings.folder / "secrets") / name
+    write_private(path, text)
+    typer.echo(f"Kept  {path}   only its owner may read it")
+    if f"file:secrets/{name}" not in settings.file.references():
+        typer.echo(f"Note  nothing in {settings.file.path.name} refers to file:secrets/{name} yet")
+    typer.echo("Next  outbox check")
+
+
+def _ask(what: str) -> str:
+    """Ask a person, hidden; from a pipe, take the next line. PermanentError where nothing comes."""
+    answer = getpass.getpass(f"{what}: ") if sys.stdin.isatty() else sys.stdin.readline()
+    if not answer.strip():
+        raise PermanentError(f"nothing was given for: {what}. Nothing was changed")
+    return answer.strip()
+
+
+@app.command(rich_help_panel=SETTING_UP)
+def options() -> None:
+    """Print every option of every section with its default, as a configuration."""
+    from collectors.registry import kinds, load
+
+    typer.echo("# Every option. Those without # must be given; those with # show their default.")
+    typer.echo("# A source's name, after [source: is free: a-z, 0-9, - and _. There may be many of one kind.")
+    for name, model in CORE.items():
+        typer.echo("\n".join(_section(name, model)))
+    for kind in kinds():
+        collector = load(kind)
+        if collector:
+            typer.echo("\n".join(_section(f"{SOURCE}{kind}", collector.Options, kind)))
+
+
+def _section(name: str, model: type[Options], kind: str | None = None) -> Iterator[str]:
+    yield f"\n[{name}]"
+    defaults = model.model_construct().model_dump()
+    for option, field in model.model_fields.items():
+        yield from textwrap.wrap(field.description or "", 96, initial_indent="# ", subsequent_indent="# ")
+        if option == "collector" and kind:
+            yield f"collector = {kind}"
+        elif field.is_required():
+            yield f"{option} ="
+        else:
+            value = defaults[option]
+            yield f"#{option} = {'' if value is None else value}".rstrip()

@@ -1,0 +1,251 @@
+"""init: from nothing to an agent that can be checked."""
+
+import re
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from outbox.agents import current_agent, make_database
+from outbox.cli.app import (
+    SETTING_UP,
+    ConfigOption,
+    app,
+    config_path,
+    default_folder,
+    implicit_config_path,
+    now,
+)
+from outbox.cli.private import let_the_task_write, make_private_folder
+from outbox.cli.text import quoted, size
+from outbox.config import Config, ConfigFile, load
+from outbox.database import Database
+from outbox.disk import free_bytes, network_drive
+from outbox.errors import DataError, PermanentError
+from outbox.record import timestamp
+
+MAX_WINDOWS_PATH_CHARS = 260
+_LONGEST_KEY_CHARS = 190
+_ANY_BATCH = "SELECT EXISTS (SELECT 1 FROM batches)"
+
+
+class Answers(NamedTuple):
+    """What the person said; None where nothing was said."""
+
+    customer: str | None
+    site: str | None
+    to: str | None
+    region: str | None
+    folder: Path | None
+    timezone: str | None
+
+
+@app.command(rich_help_panel=SETTING_UP)
+def init(
+    context: typer.Context,
+    customer: Annotated[str | None, typer.Option(help="Whose data; given by head office.")] = None,
+    site: Annotated[str | None, typer.Option(help="From which of their places; one word.")] = None,
+    to: Annotated[str | None, typer.Option(help="s3://bucket/prefix, or file:///folder.")] = None,
+    region: Annotated[str | None, typer.Option(help="The bucket's region.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where the agent lives; a local disk.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Default: this machine's.")] = None,
+    start_over: Annotated[
+        bool, typer.Option("--start-over", help="Make the database anew, while nothing was ever sealed.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Make the folders, the configuration and the database of a new agent, and say what is still open."""
+    answers = Answers(customer, site, to, region, folder, timezone)
+    path = _config_to_be(context, config, folder)
+    _require_local(path.parent)
+    if path.exists():
+        typer.echo(f"Kept  {path}   it was there already")
+    else:
+        _write_config(path, _asked(answers))
+    settings = load(path)
+    _require_agreement(settings, answers)
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    let_the_task_write(settings.folder)
+    _require_short_paths(settings)
+    if settings.database.exists():
+        _existing(settings, start_over=start_over)
+    if not settings.database.exists():
+        make_database(settings.database, customer=settings.agent.customer, site=settings.agent.site, now=now)
+        with Database.open(settings.database) as database:
+            agent = current_agent(database)
+        typer.echo(f"Made  {settings.database}   agent {agent.agent_id[:8]}, customer {agent.customer}")
+    if settings.upload.to.startswith("file:"):
+        from uploader.directory import folder_of
+
+        objects = folder_of(settings.upload.to)
+        objects.mkdir(parents=True, exist_ok=True)
+        typer.echo(f"Made  {objects}   for the objects")
+    typer.echo(f"Made  {make_private_folder(settings.folder / 'secrets')}   {_who_may_read()}")
+    _show_rest(settings, path, found=implicit_config_path())
+
+
+def _config_to_be(context: typer.Context, option: Path | None, folder: Path | None) -> Path:
+    """Where the configuration is, or is to be made: in the agent's folder unless it is named."""
+    if option or context.obj:
+        return config_path(context, option)
+    if folder:
+        return folder / "config.ini"
+    found = config_path(context, None)
+    return found if found.exists() else default_folder() / "config.ini"
+
+
+def _asked(answers: Answers) -> Answers:
+    """Ask for what was not said, where a person is there to ask."""
+    said = answers._asdict()
+    for option in ("customer", "site"):
+        if said[option] is None:
+            if not sys.stdin.isatty():
+                raise typer.BadParameter(
+                    "is needed; it is fixed when the database is made", param_hint=f"--{option}"
+                )
+            said[option] = typer.prompt(option.capitalize())
+    return Answers(**said)
+
+
+def _write_config(path: Path, answers: Answers) -> None:
+    zone = answers.timezone or _machine_zone()
+    text = template()
+    filled = {
+        "customer": answers.customer,
+        "site": answers.site,
+        "folder": str((answers.folder or path.parent).absolute()),
+        "timezone": zone,
+        "to": answers.to,
+        "region": answers.region,
+    }
+    for option, value in filled.items():
+        if value is not None:
+            head, assignment, tail = re.split(rf"(?m)^({option}\s*= ?).*$", text, maxsplit=1)
+            text = head + assignment + value + tail
+    _validate(text, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+    count = sum(value is not None for value in filled.values())
+    typer.echo(f"Made  {path}   {count} values filled in")
+    typer.echo(f"Zone  {zone}, {'as asked' if answers.timezone else 'taken from this machine'}")
+
+
+def _validate(text: str, path: Path) -> None:
+    """Refuse bad answers before anything is made; ConfigError says which."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / path.name
+        trial.write_text(text, encoding="utf-8")
+        load(trial)
+
+
+def template() -> str:
+    """Return config.ini.example, from the installed package or from the source tree."""
+    packaged = files("outbox") / "config.ini.example"
+    source = Path(str(files("outbox"))).parent / "config.ini.example"
+    return (packaged if packaged.is_file() else source).read_text(encoding="utf-8")
+
+
+def _machine_zone() -> str:
+    from tzlocal import get_localzone_name
+
+    return str(get_localzone_name() or "UTC")
+
+
+def _require_agreement(settings: Config, answers: Answers) -> None:
+    for option, said, found in (
+        ("customer", answers.customer, settings.agent.customer),
+        ("site", answers.site, settings.agent.site),
+        ("to", answers.to, settings.upload.to),
+        ("folder", str(answers.folder.absolute()) if answers.folder else None, str(settings.folder)),
+    ):
+        if said is not None and said.rstrip("/\\") != found:
+            settings.file.problem(
+                "upload" if option == "to" else "agent", option, f"is {found!r}, not {said!r}"
+            )
+    settings.file.require_valid()
+
+
+def _require_short_paths(settings: Config) -> None:
+    _require_local(settings.folder)
+    to = settings.upload.to
+    if (
+        sys.platform == "win32"
+        and to.startswith("file:")
+        and len(to) + _LONGEST_KEY_CHARS > MAX_WINDOWS_PATH_CHARS
+    ):
+        raise PermanentError(
+            f"paths below {to} would be too long for Windows", hint="choose a shorter folder"
+        )
+
+
+def _require_local(folder: Path) -> None:
+    if kind := network_drive(folder):
+        raise PermanentError(
+            f"{folder} is on a network drive ({kind})", hint="use --folder with a local disk"
+        )
+
+
+def _existing(settings: Config, *, start_over: bool) -> None:
+    """Keep the database that is there, or, asked to start over, put it aside if nothing was ever sealed."""
+    with Database.open(settings.database) as database:
+        agent = current_agent(database)
+        sealed = bool(database.value(_ANY_BATCH))
+    if not start_over:
+        wanted = (settings.agent.customer, settings.agent.site)
+        if (agent.customer, agent.site) != wanted:
+            raise DataError(
+                f"{settings.database} is {agent.customer} / {agent.site}'s, not {' / '.join(wanted)}'s",
+                hint="while nothing was ever sealed: outbox init --start-over",
+            )
+        typer.echo(f"Kept  {settings.database}   agent {agent.agent_id[:8]}, customer {agent.customer}")
+        return
+    if sealed:
+        raise DataError(
+            f"{settings.database} has sealed batches: starting over would lose what they prove",
+            hint="put the whole folder aside, and run outbox init in a new one",
+        )
+    stamp = re.sub(r"[-:.]", "", timestamp(now()))
+    for suffix in ("", "-wal", "-shm"):
+        file = settings.database.with_name(settings.database.name + suffix)
+        if file.exists():
+            file.rename(file.with_name(f"outbox.db.{stamp}.aside{suffix}"))
+    typer.echo(f"Aside {settings.database}.{stamp}.aside   nothing of it was ever sealed")
+
+
+def _who_may_read() -> str:
+    return "Administrators and SYSTEM only" if sys.platform == "win32" else "only its owner may read"
+
+
+def _show_rest(settings: Config, path: Path, found: Path) -> None:
+    typer.echo(f"Disk  {size(free_bytes(settings.folder))} free\n")
+    command = "outbox" if path.absolute() == found.absolute() else f"outbox --config {quoted(path)}"
+    still_open = _still_open(settings, command)
+    if still_open:
+        typer.echo("Still open")
+        for line in still_open:
+            typer.echo(f"  {line}")
+        typer.echo()
+    typer.echo(f"{'Then' if still_open else 'Next'}  {command} check")
+
+
+def _still_open(settings: Config, command: str) -> list[str]:
+    """What still stands in the configuration as the example has it, and the secrets that are missing."""
+    file, example = settings.file, ConfigFile.parse(template(), Path("config.ini.example"))
+    found = [
+        f"{file.where(section, option)}   {hint}"
+        for section, option, hint in (
+            ("upload", "to", "is the example's: as head office says"),
+            ("upload", "region", "is the example's: the bucket's region"),
+            ("source:weather", "places", "are the example's: put yours, or remove the source"),
+        )
+        if file.text(section, option) and file.text(section, option) == example.text(section, option)
+    ]
+    reference = settings.upload.credentials
+    if reference.startswith("file:") and not (settings.folder / reference.removeprefix("file:")).exists():
+        name = Path(reference.removeprefix("file:")).name
+        found.append(f"{file.where('upload', 'credentials')}   {command} secret set {name}")
+    return found

@@ -1,0 +1,280 @@
+"""The sending side of the outbox: sealed batches out.
+
+Invariants:
+- I4 A batch never changes: range, agent, format, encoding, key, SHA-256 and date are committed before its
+  first put, and `lines` gives the same bytes for ever: a released line builder is never changed.
+- Batches tile the sequence: each begins where the one before ended.
+- I5 Sent means stored: `acknowledge` is called with the store's confirmation, and marks the batch and its
+  rows in one transaction. A second uploader that comes later finds it done and is content.
+- A body whose checksum fails is never handed out as if it were good: its line says that it was lost, and
+  what is left of it goes to `rejected`. A sealed batch whose lines can no longer be made is voided, and
+  its range sealed again, under another key.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+from zlib import crc32
+
+from outbox.agents import Agent, agent_by_id, current_agent
+from outbox.database import Database
+from outbox.errors import DataError, OutboxError
+from outbox.line import FORMAT, LOST, line_builder, lost_body
+from outbox.record import MAX_RAW_BYTES, timestamp
+from outbox.store import LAST_SEQUENCE
+from outbox.witness import Witnessed, write_witness
+
+MAX_SEALED = 100
+
+_NEXT = """
+SELECT coalesce((SELECT max(last_sequence) + 1 FROM batches), (SELECT min(first_sequence) FROM agents))
+"""
+_ROWS = """
+SELECT o.sequence, cast(o.collected_at AS BLOB), cast(b.body AS BLOB), b.checksum
+FROM outbox AS o LEFT JOIN bodies AS b ON b.sequence = o.sequence
+WHERE o.sequence BETWEEN ? AND ? ORDER BY o.sequence
+"""
+_VOID = """
+INSERT INTO voided
+  (id, agent_id, first_sequence, last_sequence, object_key, ndjson_sha256, attempts, sealed_at,
+   voided_at, reason)
+SELECT id, agent_id, first_sequence, last_sequence, object_key, ndjson_sha256, attempts, sealed_at, ?, ?
+FROM batches WHERE id = ? AND status = 'sealed'
+"""
+_DROP_VOIDED = "DELETE FROM batches WHERE id = ?"
+_REJECT_LOST = """
+INSERT INTO rejected (source, reason, digest, raw, first_at, last_at) VALUES (?, ?, ?, ?, ?5, ?5)
+ON CONFLICT DO UPDATE SET count = count + 1, last_at = excluded.last_at
+"""
+_KNOWN = "SELECT record_id, source FROM outbox WHERE sequence = ?"
+_COUNT_SEALED = "SELECT count(*) FROM batches WHERE status = 'sealed'"
+_SEAL = """
+INSERT INTO batches
+  (agent_id, format, encoding, first_sequence, last_sequence, object_key, ndjson_sha256, ndjson_bytes,
+   sealed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+RETURNING id
+"""
+_SEALED = """
+SELECT id, agent_id, format, encoding, first_sequence, last_sequence, object_key, ndjson_sha256, ndjson_bytes
+FROM batches WHERE status = 'sealed' ORDER BY first_sequence
+"""
+_ACKNOWLEDGE = """
+UPDATE batches
+SET status = 'sent', sent_at = ?, store = ?, etag = ?, object_bytes = ?, attempts = attempts + 1,
+  last_error = NULL
+WHERE id = ? AND object_key = ? AND status = 'sealed'
+"""
+_MARK = """
+UPDATE outbox SET status = 'sent', batch_id = ? WHERE sequence BETWEEN ? AND ? AND status = 'pending'
+"""
+_COUNT = "UPDATE runs SET objects = objects + 1, sent = sent + ? WHERE id = ?"
+_COUNT_ROWS = "SELECT count(*) FROM outbox WHERE sequence BETWEEN ? AND ?"
+_STATUS = "SELECT status FROM batches WHERE id = ?"
+_NOTE_FAILURE = """
+UPDATE batches SET attempts = attempts + 1, last_error = ? WHERE id = ? AND status = 'sealed'
+"""
+_ANYTHING = """
+SELECT EXISTS (SELECT 1 FROM batches WHERE status = 'sealed')
+  OR EXISTS (SELECT 1 FROM outbox WHERE sequence >= ?)
+"""
+SUFFIX = {"zstd": ".zst", "gzip": ".gz", "none": ""}
+
+
+class Limits(NamedTuple):
+    """How large one batch may be; one record always fits."""
+
+    max_records: int
+    max_bytes: int
+
+
+class Batch(NamedTuple):
+    """A sealed batch, as it was committed; `object_key` is below the destination."""
+
+    id: int
+    agent_id: str
+    format: int
+    encoding: str
+    first_sequence: int
+    last_sequence: int
+    object_key: str
+    ndjson_sha256: bytes
+    ndjson_bytes: int
+
+    @property
+    def records(self) -> int:
+        """How many records it holds."""
+        return self.last_sequence - self.first_sequence + 1
+
+
+class Lost(NamedTuple):
+    """A record that was found damaged: what is left of it; None where nothing is."""
+
+    sequence: int
+    source: str | None
+    body: bytes | None
+
+
+class Sealed(NamedTuple):
+    """A batch that was just sealed, its NDJSON, and those of its records that were found damaged."""
+
+    batch: Batch
+    lines: bytes
+    lost: tuple[Lost, ...] = ()
+
+
+class _Made(NamedTuple):
+    """What a seal will commit: the row but for its id and time, the lines, and the time."""
+
+    row: tuple[str, int, str, int, int, str, bytes, int]
+    ndjson: bytes
+    moment: str
+
+
+class Delivery:
+    """The sending side of one open database; for one thread."""
+
+    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def anything(self) -> bool:
+        """Return whether there is anything to upload."""
+        return bool(self._database.value(_ANYTHING, (self._next(),)))
+
+    def sealed(self) -> list[Batch]:
+        """Return the batches that no store has confirmed yet, in order."""
+        return [Batch(*row) for row in self._database.rows(_SEALED)]
+
+    def seal(self, limits: Limits, encoding: str) -> Sealed | None:
+        """Seal the next pending records; None when there are none, or enough is sealed already.
+
+        Reads, checks and hashes outside the transaction.
+        """
+        first = self._next()
+        last = min(first + limits.max_records - 1, self._database.value(LAST_SEQUENCE))
+        agent = current_agent(self._database)
+        lines, lost = self._lines(FORMAT, agent, first, last, limits.max_bytes)
+        if not lines:
+            return None
+        made = self._make(agent, first, lines, encoding)
+        with self._database.transaction():
+            if self._next() != first or self._database.value(_COUNT_SEALED) >= MAX_SEALED:
+                return None
+            sealed = self._commit(made, lost)
+        write_witness(self._database.path, Witnessed(agent.agent_id, sealed.batch.last_sequence))
+        return sealed
+
+    def seal_again(self, batch: Batch, reason: str) -> Sealed | None:
+        """Void a sealed batch and seal its range as it is now; None when it was sent or voided meanwhile."""
+        agent = agent_by_id(self._database, batch.agent_id)
+        lines, lost = self._lines(FORMAT, agent, batch.first_sequence, batch.last_sequence)
+        made = self._make(agent, batch.first_sequence, lines, batch.encoding)
+        with self._database.transaction():
+            self._database.execute(_VOID, (timestamp(self._now()), reason, batch.id))
+            if self._database.changes() == 0:
+                return None
+            self._database.execute(_DROP_VOIDED, (batch.id,))
+            return self._commit(made, lost)
+
+    def lines(self, batch: Batch) -> bytes:
+        """Return the batch's NDJSON, exactly as it was sealed; DataError when that cannot be."""
+        agent = agent_by_id(self._database, batch.agent_id)
+        lines, _ = self._lines(batch.format, agent, batch.first_sequence, batch.last_sequence)
+        ndjson = b"".join(lines)
+        if hashlib.sha256(ndjson).digest() != batch.ndjson_sha256:
+            raise DataError(
+                f"batch {batch.id} (sequences {batch.first_sequence} to {batch.last_sequence}) no longer "
+                "matches its seal: records of it were damaged on this disk",
+                hint='look at the disk; outbox sql "SELECT * FROM rejected" shows what is left of them',
+            )
+        return ndjson
+
+    def acknowledge(
+        self, batch: Batch, *, run_id: int, store: str, etag: str | None, object_bytes: int
+    ) -> bool:
+        """Mark a batch and its records sent; False when another uploader already did."""
+        with self._database.transaction():
+            moment = timestamp(self._now())
+            self._database.execute(
+                _ACKNOWLEDGE, (moment, store, etag, object_bytes, batch.id, batch.object_key)
+            )
+            if self._database.changes() == 0:
+                if self._database.value(_STATUS, (batch.id,)) not in (None, "sent"):
+                    raise DataError(f"batch {batch.id} is neither sealed nor sent: its row is damaged")
+                return False
+            self._database.execute(_MARK, (batch.id, batch.first_sequence, batch.last_sequence))
+            marked = self._database.changes()
+            if marked != batch.records and marked != self._database.value(_COUNT_ROWS, batch[4:6]):
+                raise DataError(f"batch {batch.id} has {batch.records} records; {marked} rows were pending")
+            self._database.execute(_COUNT, (batch.records, run_id))
+        return True
+
+    def note_failure(self, batch: Batch, error: OutboxError) -> None:
+        """Keep with a batch why it could not be put; it stays sealed."""
+        with self._database.transaction():
+            self._database.execute(_NOTE_FAILURE, (error.message, batch.id))
+
+    def _next(self) -> int:
+        return int(self._database.value(_NEXT))
+
+    def _make(self, agent: Agent, first: int, lines: list[bytes], encoding: str) -> _Made:
+        ndjson, moment = b"".join(lines), timestamp(self._now())
+        last, digest = first + len(lines) - 1, hashlib.sha256(ndjson)
+        key = _object_key(agent, moment[:10], first, last, digest.hexdigest(), encoding)
+        row = (agent.agent_id, FORMAT, encoding, first, last, key, digest.digest(), len(ndjson))
+        return _Made(row, ndjson, moment)
+
+    def _commit(self, made: _Made, lost: list[Lost]) -> Sealed:
+        batch_id = self._database.value(_SEAL, (*made.row, made.moment))
+        for record in lost:
+            raw = (record.body or b"").decode(errors="replace")
+            digest = hashlib.sha256(b"%d" % record.sequence).digest()[:16]
+            reason = f"sequence {record.sequence}: {LOST}"
+            source = record.source or "unknown"
+            self._database.execute(_REJECT_LOST, (source, reason, digest, raw[:MAX_RAW_BYTES], made.moment))
+        return Sealed(Batch(batch_id, *made.row), made.ndjson, tuple(lost))
+
+    def _lines(
+        self, line_format: int, agent: Agent, first: int, last: int, max_bytes: int | None = None
+    ) -> tuple[list[bytes], list[Lost]]:
+        build = line_builder(line_format, agent)
+        lines: list[bytes] = []
+        lost: list[Lost] = []
+        size = 0
+        for sequence, collected_at, body, crc in self._rows(first, last):
+            if body is None or crc32(body, sequence & 0xFFFF_FFFF) != crc:
+                record_id, source = self._known(sequence)
+                lost.append(Lost(sequence, source, body))
+                line = build(sequence, collected_at, lost_body(record_id, source))
+            else:
+                line = build(sequence, collected_at, body)
+            size += len(line)
+            if max_bytes is not None and size > max_bytes and lines:
+                break
+            lines.append(line)
+        return lines, [record for record in lost if record.sequence < first + len(lines)]
+
+    def _known(self, sequence: int) -> tuple[bytes | None, str | None]:
+        """What the ledger still knows of a record whose text was damaged."""
+        rows = self._database.execute(_KNOWN, (sequence,))
+        return rows[0] if rows else (None, None)
+
+    def _rows(self, first: int, last: int) -> Iterator[tuple[int, bytes, bytes | None, int]]:
+        """Yield a row for each sequence from `first` to `last`, also for one whose ledger row is gone."""
+        expected = first
+        for row in self._database.rows(_ROWS, (first, last)):
+            sequence = row[0]
+            if sequence != expected:
+                if sequence < expected:
+                    continue  # a damaged number: its own place is found empty
+                yield from ((missing, b"", None, 0) for missing in range(expected, sequence))
+            yield row
+            expected = sequence + 1
+        yield from ((missing, b"", None, 0) for missing in range(expected, last + 1))
+
+
+def _object_key(agent: Agent, date: str, first: int, last: int, digest: str, encoding: str) -> str:
+    folder = f"data/customer={agent.customer}/site={agent.site}/agent={agent.agent_id}/date={date}"
+    return f"{folder}/{first:012d}-{last:012d}-{digest[:16]}.ndjson{SUFFIX[encoding]}"

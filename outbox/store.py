@@ -1,0 +1,245 @@
+"""The collecting side of the outbox: pages in.
+
+Invariants:
+- I1 Durable before done: when `add` returns, power can fail.
+- I2 One fact, one transaction: a page's rows, its rejected inputs and its bookmark commit together, and
+  only if no other page of the same scope was stored since this one was begun (the bookmark's revision is
+  compared and swapped; equal text would not notice). Otherwise nothing is stored.
+- I3 Sequences have no gaps: the next number is read from sqlite_sequence inside the transaction and
+  written explicitly; nothing is ever inserted with OR IGNORE, which would burn numbers.
+- What a run has read is counted in the same transaction, so that read = new + unchanged + rejected holds.
+- A record is stored when the latest row of its `record_id` has other content: what is read again is no
+  new row, a correction is one, and A → B → A are three.
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import apsw
+
+from outbox.agents import current_agent
+from outbox.database import Database
+from outbox.errors import DataError, PermanentError, TransientError
+from outbox.page import normalise_page
+from outbox.record import (
+    MAX_PAGE_BYTES,
+    MAX_PAGE_RECORDS,
+    MAX_RAW_BYTES,
+    Entry,
+    Page,
+    Rejected,
+    observed_text,
+    timestamp,
+)
+
+MAX_UNRESOLVED = 10_000
+
+_LATEST = """
+SELECT record_id, content_hash, max(sequence) FROM outbox WHERE record_id IN carray(?) GROUP BY record_id
+"""
+LAST_SEQUENCE = """
+SELECT max(
+  coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0),
+  coalesce((SELECT max(sequence) FROM outbox), 0),
+  coalesce((SELECT max(last_sequence) FROM batches), 0))
+"""
+"""The last number that was given, to a row that may be forgotten: sqlite_sequence says so. Were its page
+damaged, the rows and batches still keep a number from being given twice."""
+_INSERT_ROW = """
+INSERT INTO outbox (sequence, record_id, content_hash, source, run_id, collected_at, bytes)
+VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_BODY = "INSERT INTO bodies (sequence, body, checksum) VALUES (?, cast(? AS TEXT), ?)"
+# A statement for each row costs a tenth more.
+_ROWS_A_STATEMENT = 100
+_INSERT_ROWS = _INSERT_ROW + ", (?, ?, ?, ?, ?, ?, ?)" * (_ROWS_A_STATEMENT - 1)
+_INSERT_BODIES = _INSERT_BODY + ", (?, cast(? AS TEXT), ?)" * (_ROWS_A_STATEMENT - 1)
+_HIGHEST_ID = "SELECT max(record_id) FROM outbox"
+_BOOKMARKS = "SELECT scope, bookmark, revision FROM bookmarks WHERE source = ? AND backfill_id = ?"
+_REVISION = "SELECT revision FROM bookmarks WHERE source = ? AND backfill_id = ? AND scope = ?"
+_SET_BOOKMARK = """
+INSERT INTO bookmarks (source, backfill_id, scope, bookmark, revision, stored_at) VALUES (?, ?, ?, ?, 1, ?)
+ON CONFLICT DO UPDATE
+SET bookmark = excluded.bookmark, revision = revision + 1, stored_at = excluded.stored_at
+"""
+_REJECT = """
+INSERT INTO rejected (source, reason, digest, raw, first_at, last_at) VALUES (?, ?, ?, ?, ?5, ?5)
+ON CONFLICT DO UPDATE SET count = count + 1, reason = excluded.reason, last_at = excluded.last_at
+"""
+_UNRESOLVED = "SELECT count(*) FROM rejected WHERE source = ? AND resolved_at IS NULL"
+_ADD_BACKFILL = "INSERT INTO backfills (source, since, until, asked_at) VALUES (?, ?, ?, ?) RETURNING id"
+_SAME_BACKFILL = (
+    "SELECT id FROM backfills WHERE source = ? AND since = ? AND until = ? AND finished_at IS NULL"
+)
+_BACKFILLS = "SELECT id, source, since, until FROM backfills WHERE finished_at IS NULL ORDER BY id"
+_FINISH_BACKFILL = "UPDATE backfills SET finished_at = ? WHERE id = ? AND finished_at IS NULL"
+_FINISHED = "SELECT finished_at IS NOT NULL FROM backfills WHERE id = ?"
+_DROP_BOOKMARKS = "DELETE FROM bookmarks WHERE source = ? AND backfill_id = ?"
+_WAITING = """
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)
+  - coalesce((SELECT max(last_sequence) FROM batches), 0)
+  + coalesce((SELECT sum(last_sequence - first_sequence + 1) FROM batches WHERE status = 'sealed'), 0)
+"""
+
+
+_COUNT = """
+UPDATE runs SET
+  new = new + ?2, unchanged = unchanged + ?3, rejected = rejected + ?4,
+  oldest = min(coalesce(oldest, ?5), coalesce(?5, oldest)),
+  newest = max(coalesce(newest, ?6), coalesce(?6, newest))
+WHERE id = ?1
+"""
+
+
+class Bookmark(NamedTuple):
+    """Where a scope resumes, and how many pages it has seen; revision 0 is a scope never stored."""
+
+    text: str
+    revision: int
+
+
+class Backfill(NamedTuple):
+    """A stretch of the past that a source still has to read: days as ISO text, both included."""
+
+    id: int
+    source: str
+    since: str
+    until: str
+
+
+class Added(NamedTuple):
+    """What became of a page's records."""
+
+    new: int
+    unchanged: int
+    rejected: int
+
+
+class Outbox:
+    """The collecting side of one open database."""
+
+    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
+        self.database = database
+        self.now = now
+        self.agent = current_agent(database)
+
+    def bookmarks(self, source: str, backfill_id: int = 0) -> dict[str, Bookmark]:
+        """Return the bookmarks of a source, or of one of its back-fills, by scope."""
+        rows = self.database.rows(_BOOKMARKS, (source, backfill_id))
+        return {scope: Bookmark(text, revision) for scope, text, revision in rows}
+
+    def add(self, page: Page, *, source: str, run_id: int, revision: int, backfill_id: int = 0) -> Added:
+        """Store a page and its bookmark, if the scope is still at `revision`; afterwards it is one higher.
+
+        Raises TransientError when another collect was faster (nothing is stored; the next run re-reads),
+        and DataError for a page over the limits of 10,000 records or 16 MiB.
+        """
+        agent = self.agent
+        facts = normalise_page(page, customer=agent.customer, site=agent.site, source=source)
+        _require_limits(page, facts.entries)
+        moment = timestamp(self.now())
+        with self.database.transaction():
+            found = self.database.value(_REVISION, (source, backfill_id, page.scope)) or 0
+            if found != revision:
+                raise TransientError(
+                    f"another collect of {source} stored a page meanwhile: this one stored nothing"
+                )
+            if backfill_id and self.database.value(_FINISHED, (backfill_id,)):
+                raise TransientError(f"another collect finished this back-fill of {source} meanwhile")
+            fresh = self._insert(facts.entries, source, run_id, moment)
+            self._reject(facts.rejected, source, moment)
+            self.database.execute(_SET_BOOKMARK, (source, backfill_id, page.scope, page.bookmark, moment))
+            added = Added(fresh, len(facts.entries) - fresh + facts.repeated, len(facts.rejected))
+            self.database.execute(_COUNT, (run_id, *added, *_span(facts.entries)))
+        return added
+
+    def _insert(self, entries: list[Entry], source: str, run_id: int, moment: str) -> int:
+        if not entries:
+            return 0
+        latest = self._latest([entry.record_id for entry in entries])
+        fresh = [entry for entry in entries if latest.get(entry.record_id) != entry.content_hash]
+        first = int(self.database.value(LAST_SEQUENCE)) + 1
+        rows: list[Any] = []
+        bodies: list[Any] = []
+        for sequence, entry in enumerate(fresh, start=first):
+            body = entry.body
+            rows += (sequence, entry.record_id, entry.content_hash, source, run_id, moment, len(body))
+            bodies += (sequence, body, crc32(body, sequence & 0xFFFF_FFFF))
+        self._insert_all(_INSERT_ROWS, _INSERT_ROW, rows, 7)
+        self._insert_all(_INSERT_BODIES, _INSERT_BODY, bodies, 3)
+        return len(fresh)
+
+    def _latest(self, record_ids: list[bytes]) -> dict[bytes, bytes]:
+        """The latest content of each of these records that the ledger knows."""
+        highest = self.database.value(_HIGHEST_ID)
+        if highest is None or min(record_ids) > highest:
+            return {}  # observed after everything there is, as live data mostly is: nothing to compare with
+        return {row[0]: row[1] for row in self.database.rows(_LATEST, (apsw.carray(tuple(record_ids)),))}
+
+    def _insert_all(self, of_many: str, of_one: str, parameters: list[Any], columns: int) -> None:
+        step = columns * _ROWS_A_STATEMENT
+        whole = len(parameters) // step * step
+        for start in range(0, whole, step):
+            self.database.execute(of_many, parameters[start : start + step])
+        rest = range(whole, len(parameters), columns)
+        self.database.executemany(of_one, [parameters[start : start + columns] for start in rest])
+
+    def _reject(self, rejected: list[Rejected], source: str, moment: str) -> None:
+        for item in rejected:
+            raw = item.raw.encode(errors="backslashreplace")
+            kept = raw[:MAX_RAW_BYTES].decode(errors="ignore")
+            digest = hashlib.sha256(raw).digest()[:16]
+            self.database.execute(_REJECT, (source, item.reason, digest, kept, moment))
+
+    def require_acceptable(self, source: str) -> None:
+        """Raise PermanentError when so much of a source was rejected that a person must look first."""
+        count = self.database.value(_UNRESOLVED, (source,))
+        if count >= MAX_UNRESOLVED:
+            raise PermanentError(
+                f"{count:,} inputs of {source} were rejected and nobody looked; it is not read any further",
+                hint='see why: outbox sql "SELECT * FROM rejected WHERE resolved_at IS NULL"',
+            )
+
+    def ask_backfill(self, source: str, since: str, until: str) -> int:
+        """Note that a source shall read the days from `since` to `until`; asked twice, it is the same one."""
+        with self.database.transaction():
+            known = self.database.value(_SAME_BACKFILL, (source, since, until))
+            moment = timestamp(self.now())
+            return int(known or self.database.value(_ADD_BACKFILL, (source, since, until, moment)))
+
+    def backfills(self) -> list[Backfill]:
+        """Return the back-fills that are not finished, oldest first."""
+        return [Backfill(*row) for row in self.database.rows(_BACKFILLS)]
+
+    def finish_backfill(self, backfill: Backfill) -> None:
+        """Note that a back-fill has read everything; its bookmarks are of no more use."""
+        with self.database.transaction():
+            self.database.execute(_FINISH_BACKFILL, (timestamp(self.now()), backfill.id))
+            self.database.execute(_DROP_BOOKMARKS, (backfill.source, backfill.id))
+
+    def waiting(self) -> int:
+        """Return how many records wait, counted by position and not by a scan."""
+        return int(self.database.value(_WAITING))
+
+
+def checksum(sequence: int, body: bytes) -> int:
+    """Return the CRC-32 of a body, begun with its sequence, so that a body in the wrong row is found too."""
+    return crc32(body, sequence & 0xFFFF_FFFF)
+
+
+def _require_limits(page: Page, entries: list[Entry]) -> None:
+    size = sum(len(entry.body) for entry in entries)
+    if len(page.records) > MAX_PAGE_RECORDS or size > MAX_PAGE_BYTES:
+        raise DataError(
+            f"a page of {len(page.records):,} records and {size:,} bytes; the limits are "
+            f"{MAX_PAGE_RECORDS:,} and {MAX_PAGE_BYTES:,}: the collector must make smaller pages"
+        )
+
+
+def _span(entries: list[Entry]) -> tuple[str | None, str | None]:
+    if not entries:
+        return None, None
+    record_ids = [entry.record_id for entry in entries]
+    return observed_text(min(record_ids)), observed_text(max(record_ids))

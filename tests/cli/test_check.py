@@ -1,0 +1,179 @@
+"""check: everything that is wrong, before a scheduled run finds it."""
+
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from outbox.cli.text import age, number, size
+from tests.cli.conftest import WEATHER, source
+from tests.cli.test_init import now, store_one
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows keeps its rights elsewhere")
+
+
+def states(result):
+    """The report: what each part's state is."""
+    rows = [
+        line.split() for line in result.out.splitlines() if line.startswith(("ok ", "WARNING ", "FAILED "))
+    ]
+    return {row[1]: row[0] for row in rows}
+
+
+def test_a_healthy_agent_is_ok_and_nothing_is_stored(agent, outbox):
+    before = {path: path.read_bytes() for path in agent.folder.rglob("*") if path.is_file()}
+    result = outbox("check")
+    assert (result.code, result.err) == (0, "")
+    assert states(result) == dict.fromkeys(("config", "database", "disk", "destination"), "ok")
+    assert result.out.endswith("4 ok, 0 warnings, 0 failed. Nothing was stored.\n")
+    assert {path: path.read_bytes() for path in agent.folder.rglob("*") if path in before} == before
+
+
+def test_every_mistake_of_the_configuration_is_shown_at_once(agent, outbox):
+    mistakes = "[source:weather]\ncollector = open_meteo\nplaces = Helsinki\ncurent = temperature_2m\n"
+    agent.configure(mistakes, "[source:x]\ncollector = nothing\n", customer="Acme Ltd", to="nowhere")
+    result = outbox("check")
+    assert result.code == 78
+    report = result.out
+    for line in (2, 7, 10, 11, 13):
+        assert f"config.ini:{line}  [" in report
+    assert "did you mean current?" in report
+    assert "'nothing' is unknown; known: open_meteo" in report
+    assert "0 ok, 0 warnings, 1 failed" in report
+
+
+def test_a_collector_that_cannot_start_is_a_finding(agent, outbox, installed):
+    agent.configure(source("absent"))
+    result = outbox("check")
+    assert (result.code, states(result)["config"]) == (69, "ok")
+    assert "the collector absent cannot start: No module named 'not_installed'" in result.out
+
+
+def test_a_missing_database_is_found_and_not_made(agent, outbox):
+    agent.database.unlink()
+    result = outbox("check")
+    assert (result.code, states(result)["database"]) == (69, "FAILED")
+    assert "Hint: make one with: outbox init" in result.out
+    assert not agent.database.exists()
+
+
+def test_a_missing_folder_is_found_and_not_made(agent, outbox):
+    agent.configure(folder="typing/error")
+    result = outbox("check")
+    assert result.code == 69
+    assert states(result)["database"] == states(result)["disk"] == "FAILED"
+    assert not (agent.folder / "typing").exists()
+
+
+def test_a_foreign_database_is_left_alone(agent, outbox):
+    agent.database.unlink()
+    with closing(sqlite3.connect(agent.database)) as foreign:
+        foreign.execute("CREATE TABLE theirs (x)")
+    before = agent.database.read_bytes()
+    result = outbox("check")
+    assert (result.code, states(result)["database"]) == (65, "FAILED")
+    assert "is another program's database" in result.out
+    assert agent.database.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: b"\0" * len(data),
+        lambda data: data[:4096] + b"\xff" * 4096 + data[8192:],
+        lambda data: data[:6000],
+    ],
+    ids=["empty", "zeros", "a page", "cut"],
+)
+def test_a_damaged_database_is_found_whatever_the_damage(agent, outbox, damage):
+    for suffix in ("-wal", "-shm"):
+        agent.database.with_name(agent.database.name + suffix).unlink(missing_ok=True)
+    agent.database.write_bytes(damage(agent.database.read_bytes()))
+    result = outbox("check")
+    assert (result.code, states(result)["database"]) == (65, "FAILED")
+
+
+@pytest.mark.parametrize("command", ["collect", "upload", "status", "vacuum", "check"])
+def test_another_customers_database_is_refused_by_every_command(agent, outbox, command):
+    agent.configure(site="oulu")
+    result = outbox(command)
+    assert result.code == 78
+    assert "outbox init --start-over" in result.out + result.err
+    assert agent.query("SELECT count(*) FROM runs") == [(0,)]
+
+
+def test_a_disk_below_the_floor_is_found(agent, outbox):
+    agent.configure(disk_floor="900TB")
+    result = outbox("check")
+    assert (result.code, states(result)["disk"]) == (73, "FAILED")
+
+
+def test_a_local_destination_that_is_not_there_is_found_and_not_made(agent, outbox):
+    agent.objects.rmdir()
+    result = outbox("check")
+    assert (result.code, states(result)["destination"]) == (69, "FAILED")
+    assert not agent.objects.exists()
+
+
+def test_credentials_that_are_not_there_are_found(agent, outbox):
+    agent.configure(to="s3://b/raw", credentials="file:secrets/aws")
+    result = outbox("check")
+    assert (result.code, states(result)["destination"]) == (69, "FAILED")
+    assert "does not exist yet" in result.out
+    assert "outbox secret set aws" in result.out
+
+
+def test_credentials_are_shown_by_their_ends_only(agent, outbox):
+    agent.configure(to="s3://b/raw", credentials="file:secrets/aws")
+    outbox("secret", "set", "aws", stdin="AKIACANARY0000007Q2F\nCANARYsecretaccesskey\n")
+    result = outbox("check")
+    assert result.code == 0
+    assert "key AKIA…7Q2F" in result.out
+    assert "CANARY" not in result.out
+
+
+@POSIX
+def test_secrets_that_others_can_read_are_a_warning(agent, outbox):
+    outbox("secret", "set", "x", stdin="secret\n")
+    assert states(outbox("check"))["secrets"] == "ok"
+    (agent.folder / "secrets" / "x").chmod(0o640)
+    result = outbox("check")
+    assert (result.code, states(result)["secrets"]) == (0, "WARNING")
+    assert "others can read x" in result.out
+    assert "1 warning, 0 failed" in result.out
+
+
+def test_a_source_that_may_have_been_renamed_is_a_warning(agent, outbox):
+    store_one(agent.folder, seal=False)
+    agent.configure(WEATHER.format(name="weather", url="http://127.0.0.1:9"))
+    result = outbox("check")
+    assert (result.code, states(result)["sources"]) == (0, "WARNING")
+    assert "x was collected and is not configured; weather is new" in result.out
+    agent.configure(WEATHER.format(name="x", url="http://127.0.0.1:9"))
+    assert "sources" not in states(outbox("check"))
+
+
+def test_the_network_is_not_used(agent, outbox, weather):
+    agent.configure(WEATHER.format(name="weather", url=weather.url))
+    assert outbox("check").code == 0
+    assert weather.requests == []
+
+
+def test_numbers_are_shown_in_three_digits():
+    shown = [size(count) for count in (0, 999, 1_000, 9_940, 9_960, 999_400, 999_600, 2 * 10**9, 5 * 10**12)]
+    assert shown == ["0 B", "999 B", "1.0 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "2.0 GB", "5.0 TB"]
+    assert [number(count, "object") for count in (0, 1, 1_234)] == ["0 objects", "1 object", "1,234 objects"]
+
+
+def test_ages_are_shown_in_the_two_units_that_matter():
+    ages = [
+        "2026-11-23T01:59:48Z",
+        "2026-11-23T01:56:00Z",
+        "2026-11-22T20:34:00Z",
+        "2026-11-20T01:00:00Z",
+        None,
+    ]
+    assert [age(text, now()) for text in ages] == ["12 s", "4 min", "5 h 26 min", "3 d 1 h", "never"]
+    assert age("2026-11-23T03:00:00Z", now()) == "0 s"

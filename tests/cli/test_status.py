@@ -1,0 +1,143 @@
+"""status: is everything all right, and if not, what to do. Never a traceback, never a change."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tests.cli.conftest import WEATHER, source
+from tests.cli.test_init import store_one
+from tests.support.s3_faults import refusal, serving
+
+KEY, SECRET = "AKIACANARY0000007Q2F", "CANARY/secret+access/key0000000000000000"
+
+
+@pytest.fixture
+def delivered(agent, outbox, installed):
+    """An agent that collected one record, rejected none and uploaded it."""
+    agent.configure(source("fixed"))
+    for command in ("collect", "upload"):
+        assert outbox(command).code == 0
+    return agent
+
+
+def test_an_agent_that_has_done_nothing_yet_is_all_right(agent, outbox):
+    result = outbox("status")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("OK   acme / helsinki   agent ")
+    assert "Waiting    nothing   (never uploaded yet)" in result.out
+
+
+def test_what_waits_is_counted_and_what_was_sent_is_unbroken(delivered, outbox):
+    result = outbox("status")
+    assert "Waiting    nothing   next upload at " in result.out
+    assert "Delivered  1 record in 1 object in the last 24 h, last at " in result.out
+    assert "Unbroken   sequences 1 to 1: 1 sent, 0 waiting, none missing" in result.out
+
+
+def test_a_record_that_was_rejected_is_a_problem(delivered, outbox):
+    result = outbox("status")
+    assert result.code == 69
+    assert result.out.startswith("PROBLEM   ")
+    assert "rejected of fixed" in result.out
+    assert "1 input could not become records, as: nan is not a number that JSON can hold" in result.out
+
+
+def test_json_is_for_machines(delivered, outbox):
+    result = outbox("status", "--json")
+    found = json.loads(result.out)
+    assert (result.code, result.err) == (69, "")
+    assert (found["waiting"], found["sent"], found["missing"], found["sent_24h"], found["objects_24h"]) == (
+        0,
+        1,
+        0,
+        1,
+        1,
+    )
+    assert found["agent"]["customer"] == "acme"
+    assert [problem["what"] for problem in found["problems"]] == ["rejected of fixed"]
+    assert [(each["name"], each["new"], each["rejected"]) for each in found["sources"]] == [("fixed", 1, 1)]
+    assert found["free_bytes"] > 0
+
+
+def test_json_says_that_all_is_well_with_exit_code_0(agent, outbox):
+    store_one(agent.folder, seal=False)
+    result = outbox("status", "--json")
+    assert (result.code, json.loads(result.out)["problems"], json.loads(result.out)["waiting"]) == (0, [], 1)
+
+
+def test_a_refused_upload_is_a_problem_that_says_whose_and_that_nothing_is_lost(agent, outbox):
+    store_one(agent.folder, seal=False)
+    with serving(
+        refusal(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist.")
+    ) as s3:
+        agent.configure(
+            to="s3://b/raw",
+            region="eu-north-1",
+            endpoint_url=s3.url,
+            path_style="yes",
+            credentials="file:secrets/aws",
+        )
+        outbox("secret", "set", "aws", stdin=f"{KEY}\n{SECRET}\n")
+        upload = outbox("upload")
+        assert upload.code == 69
+    assert "InvalidAccessKeyId" in upload.err
+    result = outbox("status")
+    assert result.code == 69
+    assert result.out.startswith("PROBLEM   ")
+    assert "InvalidAccessKeyId" in result.out
+    assert "Uploads have failed for " in result.out
+    assert "1 run was refused" in result.out
+    assert "Nothing is lost: collecting goes on, 1 record waiting." in result.out
+    assert json.loads(outbox("status", "--json").out)["refused_runs"] == 1
+    assert SECRET not in upload.err + result.out
+    assert KEY not in upload.err + result.out
+
+
+def test_a_source_that_is_switched_off_is_not_overdue(agent, outbox, installed):
+    agent.configure(source("fixed", "a"), source("fixed", "b"))
+    outbox("collect")
+    # A source is overdue after four intervals: here after none.
+    agent.configure(source("fixed", "a", "every = 0s\n"), source("fixed", "b", "every = 0s\nenabled = no\n"))
+    overdue = [problem["what"] for problem in json.loads(outbox("status", "--json").out)["problems"]]
+    assert "collect a" in overdue
+    assert "collect b" not in overdue
+
+
+def test_status_reads_only(delivered, outbox):
+    before = {path: path.read_bytes() for path in delivered.folder.rglob("*") if path.is_file()}
+    del before[delivered.database.with_name("outbox.db-shm")]  # where readers say that they read
+    outbox("status")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_sequence_that_is_missing_is_said_loudly(agent, outbox):
+    store_one(agent.folder, seal=False)
+    with closing(sqlite3.connect(agent.database)) as damaged:
+        damaged.execute("UPDATE sqlite_sequence SET seq = 3 WHERE name = 'outbox'")
+        damaged.commit()
+    result = outbox("status")
+    assert result.code == 69
+    assert "2 sequences are missing: the database is damaged" in result.out
+    assert "2 MISSING" in result.out
+
+
+def test_colours_are_for_terminals_and_no_color_is_obeyed(agent, outbox, monkeypatch):
+    assert "\x1b[" not in outbox("status").out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert "\x1b[1;32mOK" in outbox("status").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = outbox("status").out
+    assert "OK" in plain
+    assert not [code for code in ("\x1b[1;3", "\x1b[3", "\x1b[9") if code in plain]
+
+
+def test_a_source_that_was_refused_is_a_problem_by_its_name(agent, outbox, weather):
+    agent.configure(WEATHER.format(name="weather", url=weather.url).replace("= temperature_2m", "= nonsense"))
+    assert outbox("collect").code == 69
+    result = outbox("status")
+    assert result.code == 69
+    assert "source weather" in result.out
+    assert "nonsense" in result.out

@@ -1,0 +1,70 @@
+"""Where objects go: the protocol that S3 and a local directory both keep.
+
+Invariants (one contract suite runs on every store):
+- `put` returns only when the store has confirmed exactly these bytes under this key, or has said that
+  the key exists. The key holds the hash of the content, so "exists" means "stored before".
+- An object is never overwritten with other bytes and never seen half-written.
+- What it raises says what to do: TransientError (wait), ObjectError (this object), PermanentError (a person).
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from outbox.sections import NetworkOptions, UploadOptions
+
+MAX_KEY_BYTES = 1_024
+_PART = re.compile(r"[^/\\:\x00-\x1f\x7f]+")
+
+
+class Receipt(NamedTuple):
+    """What the store said: its etag (None where it has none), and whether the key was there already."""
+
+    etag: str | None
+    existed: bool
+    server_time: datetime | None = None
+    """What the store's clock said as it answered; None where the store has no clock of its own."""
+
+
+class ObjectStore(Protocol):
+    """A place for objects. Methods may be called from several threads at once."""
+
+    url: str
+    """The destination as configured, without secrets: `s3://bucket/prefix` or `file:///path`."""
+
+    def put(self, key: str, data: bytes) -> Receipt:
+        """Store `data` under `key` (relative to the destination, parts separated by /) once and for all.
+
+        Tries once; retrying is the caller's business. Raises TransientError, ObjectError, PermanentError
+        or DiskFullError, each with a hint where a person can do something.
+        """
+        ...
+
+
+def open_store(
+    upload: UploadOptions, network: NetworkOptions, *, folder: Path, environ: Mapping[str, str] = os.environ
+) -> ObjectStore:
+    """Return the store that `[upload] to` names; `folder` is the agent's, where relative paths begin.
+
+    Nothing is contacted yet; PermanentError says that the destination cannot be understood here.
+    """
+    if upload.to.startswith("file:"):
+        from uploader.directory import DirectoryStore  # noqa: PLC0415 - a store imports this module
+
+        return DirectoryStore(upload.to)
+    from uploader.s3 import S3Store  # noqa: PLC0415 - boto3 costs a second and 30 MB
+
+    return S3Store(upload, network, folder=folder, environ=environ)
+
+
+def key_parts(key: str) -> list[str]:
+    """Return the key's parts; ValueError for a key that could leave the destination: a bug, not a mishap."""
+    parts = key.split("/")
+    if len(key.encode()) > MAX_KEY_BYTES or not all(
+        _PART.fullmatch(part) and part not in (".", "..") for part in parts
+    ):
+        raise ValueError(f"{key!r} is no object key")
+    return parts

@@ -1,0 +1,126 @@
+"""The way to the store: past the proxy or by way of it, to a server whose certificate is trusted.
+
+Invariants: one call is one request (no retry, no redirect is followed); `[network]` alone decides about
+proxy and trust, never the environment; an answer takes no more than 64 KiB of memory, and one whose headers
+were cut off is none; a slow line is no failure as long as something moves.
+"""
+
+import io
+from collections.abc import Mapping
+from http.client import HTTPResponse, IncompleteRead
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+
+from outbox.errors import PermanentError
+from outbox.network import bypasses, trusted
+from outbox.sections import NetworkOptions
+
+MAX_ANSWER_BYTES = 64 * 1024
+
+
+class Answer(NamedTuple):
+    """What came back; the names in `headers` may be asked for in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport:
+    """Sends requests over `connections` kept connections; may be used from several threads."""
+
+    def __init__(self, network: NetworkOptions, *, connections: int) -> None:
+        self._timeout = urllib3.Timeout(connect=network.connect_timeout, read=network.timeout)
+        self._trust = trusted(network.ca_bundle)
+        self._connections = connections
+        self._no_proxy = network.no_proxy
+        self._direct = urllib3.PoolManager(
+            timeout=self._timeout, maxsize=connections, ssl_context=self._trust
+        )
+        self._direct.pool_classes_by_scheme = _POOLS
+        self._proxied = self._proxy(network.proxy) if network.proxy else None
+        proxy = self._proxied.proxy if self._proxied else None
+        self.via = f"{proxy.host}:{proxy.port}" if proxy else ""
+        """`host:port` of the proxy, or nothing."""
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Return the server's answer, whatever its status; urllib3's HTTPError says that there was none."""
+        direct = self._proxied is None or bypasses(urlsplit(url).hostname or "", self._no_proxy)
+        pool = self._direct if direct or self._proxied is None else self._proxied
+        answer = pool.urlopen(
+            method,
+            url,
+            # In pieces: of one piece the whole, however large, would have to be gone within connect_timeout.
+            body=io.BytesIO(body),
+            headers=headers,
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        body = b""
+        for chunk in answer.stream(MAX_ANSWER_BYTES):
+            body += chunk
+            if len(body) >= MAX_ANSWER_BYTES:
+                answer.close()  # S3 says nothing that long; the rest is not worth waiting for
+                break
+        return Answer(answer.status, answer.headers, body)
+
+    def _proxy(self, address: str) -> urllib3.ProxyManager:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise PermanentError(
+                "[network] proxy is no address of a proxy", hint="write proxy = http://host:port"
+            )
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+        proxied = urllib3.ProxyManager(
+            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
+            proxy_headers=urllib3.make_headers(proxy_basic_auth=login),
+            proxy_ssl_context=self._trust,
+            timeout=self._timeout,
+            maxsize=self._connections,
+            ssl_context=self._trust,
+        )
+        proxied.pool_classes_by_scheme = _POOLS
+        return proxied
+
+
+class _Lines(io.BufferedReader):
+    """Remembers the line that was read last: empty where the connection was cut."""
+
+    last = b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.last = super().readline(size)
+        return self.last
+
+
+class _WholeHeaders(HTTPResponse):
+    """An answer whose headers have their end; to the standard library, cut-off ones are whole."""
+
+    def begin(self) -> None:
+        self.fp = lines = _Lines(self.fp.detach())
+        super().begin()
+        if not lines.last:
+            raise IncompleteRead(b"")
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _WholeHeaders
+
+
+class _TlsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _WholeHeaders
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+_POOLS = {"http": _Pool, "https": _TlsPool}
