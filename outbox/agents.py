@@ -119,5 +119,8 @@ def current_agent(database: Database) -> Agent:
 
 
 def agent_by_id(database: Database, agent_id: str) -> Agent:
-    """Return the identity that sealed a batch."""
-    return Agent(*database.execute(_BY_ID, (agent_id,))[0])
+    """Return the identity that sealed a batch; DataError where the database has no such one."""
+    rows = database.execute(_BY_ID, (agent_id,))
+    if not rows:
+        raise DataError(f"{database.path} has no agent {agent_id}: the row of a batch is damaged")
+    return Agent(*rows[0])

@@ -20,7 +20,7 @@ from zlib import crc32
 from outbox.agents import Agent, agent_by_id, current_agent
 from outbox.database import Database
 from outbox.errors import DataError, OutboxError
-from outbox.line import FORMAT, LOST, line_builder, lost_body
+from outbox.line import FORMAT, FORMATS, LOST, line_builder, lost_body
 from outbox.record import MAX_RAW_BYTES, timestamp
 from outbox.store import LAST_SEQUENCE
 from outbox.witness import Witnessed, write_witness
@@ -48,6 +48,7 @@ INSERT INTO rejected (source, reason, digest, raw, first_at, last_at) VALUES (?,
 ON CONFLICT DO UPDATE SET count = count + 1, last_at = excluded.last_at
 """
 _KNOWN = "SELECT record_id, source FROM outbox WHERE sequence = ?"
+_SEALED_ON = "SELECT substr(sealed_at, 1, 10) FROM batches WHERE id = ?"
 _COUNT_SEALED = "SELECT count(*) FROM batches WHERE status = 'sealed'"
 _SEAL = """
 INSERT INTO batches
@@ -170,7 +171,8 @@ class Delivery:
         """Void a sealed batch and seal its range as it is now; None when it was sent or voided meanwhile."""
         agent = agent_by_id(self._database, batch.agent_id)
         lines, lost = self._lines(FORMAT, agent, batch.first_sequence, batch.last_sequence)
-        made = self._make(agent, batch.first_sequence, lines, batch.encoding)
+        encoding = batch.encoding if batch.encoding in SUFFIX else "none"
+        made = self._make(agent, batch.first_sequence, lines, encoding)
         with self._database.transaction():
             self._database.execute(_VOID, (timestamp(self._now()), reason, batch.id))
             if self._database.changes() == 0:
@@ -181,6 +183,8 @@ class Delivery:
     def lines(self, batch: Batch) -> bytes:
         """Return the batch's NDJSON, exactly as it was sealed; DataError when that cannot be."""
         agent = agent_by_id(self._database, batch.agent_id)
+        if not self._is_named_rightly(batch, agent):
+            raise DataError(f"the row of batch {batch.id} is damaged: its name is not that of what it holds")
         lines, _ = self._lines(batch.format, agent, batch.first_sequence, batch.last_sequence)
         ndjson = b"".join(lines)
         if hashlib.sha256(ndjson).digest() != batch.ndjson_sha256:
@@ -215,6 +219,13 @@ class Delivery:
         """Keep with a batch why it could not be put; it stays sealed."""
         with self._database.transaction():
             self._database.execute(_NOTE_FAILURE, (error.message, batch.id))
+
+    def _is_named_rightly(self, batch: Batch, agent: Agent) -> bool:
+        """Whether the batch's key is the one that its seal gave it: the rest of the row tells which."""
+        date, digest = self._database.value(_SEALED_ON, (batch.id,)) or "", batch.ndjson_sha256.hex()
+        span = (batch.first_sequence, batch.last_sequence)
+        known = batch.encoding in SUFFIX and batch.format in FORMATS
+        return known and batch.object_key == _object_key(agent, date, *span, digest, batch.encoding)
 
     def _next(self) -> int:
         return int(self._database.value(_NEXT))

@@ -19,7 +19,7 @@ LineBuilder = Callable[[int, bytes, bytes], bytes]
 
 def line_builder(line_format: int, agent: Agent) -> LineBuilder:
     """Return what makes a line, newline included, of (sequence, collected_at, body)."""
-    return {1: _format_1}[line_format](agent)
+    return FORMATS[line_format](agent)
 
 
 def lost_body(record_id: bytes | None, source: str | None) -> bytes:
@@ -44,3 +44,7 @@ def _format_1(agent: Agent) -> LineBuilder:
         return b"".join((head, collected_at, middle, b"%d" % sequence, tail, body[1:], b"\n"))
 
     return build
+
+
+FORMATS = {1: _format_1}
+"""Every format that was ever released."""

@@ -10,8 +10,6 @@ NONE_OF_THEM = "no such damage"
 OPEN = {
     "the time of rows that wait": "the checksum covers the text, and not yet the row's time",
     "the time of rows (no text any more)": "the checksum covers the text, and not yet the row's time",
-    "the name of an object": "the row of a sealed batch is not yet checked before it is put again",
-    "the agent of a batch": "the row of a sealed batch is not yet checked before it is put again",
     "the agent's beginning": "the row of an agent has no checksum yet",
 }
 """What is known not to hold yet, and why; each turns into a failure as soon as it holds."""

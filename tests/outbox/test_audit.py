@@ -148,7 +148,7 @@ DAMAGE = {
     ),
     "a key has another digest": (
         ["UPDATE batches SET object_key = replace(object_key, '.ndjson', '0.ndjson') WHERE id = 2"],
-        {"batch-key": "Batch 2 is named"},
+        {"batch-key": "Batch 2 is named", "batch-digest": "Batch 2"},
     ),
     "a seal has another digest": (
         ["UPDATE batches SET ndjson_sha256 = randomblob(32) WHERE id = 2"],
