@@ -33,27 +33,39 @@ def normalise_page(page: Page, *, customer: str, site: str, source: str) -> Norm
     """
     normaliser = Normaliser(customer, site, source)
     rejected = list(page.rejected)
-    entries: dict[bytes, tuple[Record, Entry]] = {}
-    again: dict[bytes, list[tuple[Record, Entry]]] = {}
+    entries: dict[bytes, Entry] = {}
+    again: dict[bytes, list[Record]] = {}
     for record in page.records:
         try:
             entry = normaliser(record)
         except RecordError as error:
             rejected.append(Rejected(error.message, raw(record)))
             continue
-        record_id = entry.record_id
-        if record_id in entries:
-            again.setdefault(record_id, [entries[record_id]]).append((record, entry))
-        else:
-            entries[record_id] = (record, entry)
-    for record_id, claims in again.items():
-        if len({entry.content_hash for _, entry in claims}) > 1:
-            del entries[record_id]
-            reason = _ambiguity([record for record, _ in claims])
-            rejected.extend(Rejected(reason, raw(record)) for record, _ in claims)
-    kept = [entry for _, entry in entries.values()]
-    repeated = len(page.records) + len(page.rejected) - len(rejected) - len(kept)
-    return Normalised(kept, rejected, repeated)
+        if entries.setdefault(entry.record_id, entry) is not entry:
+            again[entry.record_id] = []
+    if again:
+        for claims in _claims(page.records, normaliser, again):
+            del entries[normaliser(claims[0]).record_id]
+            reason = _ambiguity(claims)
+            rejected.extend(Rejected(reason, raw(record)) for record in claims)
+    repeated = len(page.records) + len(page.rejected) - len(rejected) - len(entries)
+    return Normalised(list(entries.values()), rejected, repeated)
+
+
+def _claims(
+    records: list[Record], normaliser: Normaliser, again: dict[bytes, list[Record]]
+) -> list[list[Record]]:
+    """The records of each identity that came again, where their contents differ."""
+    contents: dict[bytes, set[bytes]] = {record_id: set() for record_id in again}
+    for record in records:
+        try:
+            entry = normaliser(record)
+        except RecordError:
+            continue  # rejected already
+        if entry.record_id in again:
+            again[entry.record_id].append(record)
+            contents[entry.record_id].add(entry.content_hash)
+    return [claims for record_id, claims in again.items() if len(contents[record_id]) > 1]
 
 
 def _ambiguity(records: list[Record]) -> str:
