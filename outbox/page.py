@@ -34,7 +34,7 @@ def normalise_page(page: Page, *, customer: str, site: str, source: str) -> Norm
     normaliser = Normaliser(customer, site, source)
     rejected = list(page.rejected)
     entries: dict[bytes, Entry] = {}
-    again: dict[bytes, list[Record]] = {}
+    again: set[bytes] = set()
     for record in page.records:
         try:
             entry = normaliser(record)
@@ -42,30 +42,31 @@ def normalise_page(page: Page, *, customer: str, site: str, source: str) -> Norm
             rejected.append(Rejected(error.message, raw(record)))
             continue
         if entries.setdefault(entry.record_id, entry) is not entry:
-            again[entry.record_id] = []
+            again.add(entry.record_id)
     if again:
-        for claims in _claims(page.records, normaliser, again):
-            del entries[normaliser(claims[0]).record_id]
+        for record_id, claims in _contradictions(page.records, normaliser, again).items():
+            del entries[record_id]
             reason = _ambiguity(claims)
             rejected.extend(Rejected(reason, raw(record)) for record in claims)
     repeated = len(page.records) + len(page.rejected) - len(rejected) - len(entries)
     return Normalised(list(entries.values()), rejected, repeated)
 
 
-def _claims(
-    records: list[Record], normaliser: Normaliser, again: dict[bytes, list[Record]]
-) -> list[list[Record]]:
-    """The records of each identity that came again, where their contents differ."""
-    contents: dict[bytes, set[bytes]] = {record_id: set() for record_id in again}
+def _contradictions(
+    records: list[Record], normaliser: Normaliser, again: set[bytes]
+) -> dict[bytes, list[Record]]:
+    """Return the records of each identity that came again with other content."""
+    claims: dict[bytes, list[Record]] = {}
+    contents: dict[bytes, set[bytes]] = {}
     for record in records:
         try:
             entry = normaliser(record)
         except RecordError:
             continue  # rejected already
         if entry.record_id in again:
-            again[entry.record_id].append(record)
-            contents[entry.record_id].add(entry.content_hash)
-    return [claims for record_id, claims in again.items() if len(contents[record_id]) > 1]
+            claims.setdefault(entry.record_id, []).append(record)
+            contents.setdefault(entry.record_id, set()).add(entry.content_hash)
+    return {record_id: found for record_id, found in claims.items() if len(contents[record_id]) > 1}
 
 
 def _ambiguity(records: list[Record]) -> str:

@@ -166,7 +166,7 @@ class Outbox:
         for sequence, entry in enumerate(fresh, start=first):
             body = entry.body
             rows += (sequence, entry.record_id, entry.content_hash, source, run_id, moment, len(body))
-            bodies += (sequence, body, crc32(body, sequence & 0xFFFF_FFFF))
+            bodies += (sequence, body, checksum(sequence, body))
         self._insert_all(_INSERT_ROWS, _INSERT_ROW, rows, 7)
         self._insert_all(_INSERT_BODIES, _INSERT_BODY, bodies, 3)
         return len(fresh)
