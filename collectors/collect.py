@@ -1,12 +1,14 @@
 """The loop that collects: every source in turn, then the back-fills.
 
 Invariants: one source's failure stops no other; a page is stored before the next one is read; what is
-not stored is read again by the next run; nothing is read below the disk floor.
+not stored is read again by the next run; nothing is read below the disk floor; a login that was refused
+is not tried again before something has changed (`outbox.refusals`).
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,8 +16,9 @@ from typing import NamedTuple, Protocol
 
 from collectors.collector import Window
 from outbox.disk import require_room
-from outbox.errors import Exit, OutboxError
+from outbox.errors import Exit, LoginRefusedError, OutboxError
 from outbox.record import Page
+from outbox.refusals import Refusals
 from outbox.runs import Counts, counts, recorded
 from outbox.store import Backfill, Bookmark, Outbox
 
@@ -34,10 +37,11 @@ class Collects(Protocol):
 
 
 class Source(NamedTuple):
-    """A configured instance of a collector."""
+    """A configured instance of a collector; `login` returns all that its login rests upon, secrets too."""
 
     name: str
     collector: Collects
+    login: Callable[[], str] = str
 
 
 class Outcome(NamedTuple):
@@ -79,6 +83,7 @@ class Collecting:
         on_page: Callable[[str, int], None] = lambda _source, _records: None,
     ) -> None:
         self._outbox = outbox
+        self._refusals = Refusals(outbox.database, now=outbox.now)
         self._room = room
         self._monotonic = monotonic
         self._deadline = monotonic() + limit_s
@@ -103,8 +108,7 @@ class Collecting:
         database = self._outbox.database
         try:
             with recorded(database, "collect", source.name, now=self._outbox.now) as run_id:
-                finished = self._read(source, run_id, backfill)
-                unfinished = not finished
+                unfinished = not self._read_with_login(source, run_id, backfill)
         except OutboxError as failure:
             error, code = failure, failure.exit_code
         except Exception as failure:
@@ -112,6 +116,17 @@ class Collecting:
             error, code = OutboxError(f"a bug: {type(failure).__name__}; the log has the details"), Exit.BUG
         done = counts(database, run_id) if run_id else Counts(0, 0, 0, 0, 0)
         return Outcome(source.name, backfill, done, code, error, unfinished)
+
+    def _read_with_login(self, source: Source, run_id: int, backfill: Backfill | None) -> bool:
+        self._refusals.require_untried(source.name, source.login)
+        try:
+            finished = self._read(source, run_id, backfill)
+        except LoginRefusedError as error:
+            with suppress(OutboxError):  # that it was refused matters more than its note
+                self._refusals.note(source.name, source.login, error.message)
+            raise
+        self._refusals.forget(source.name)
+        return finished
 
     def _read(self, source: Source, run_id: int, backfill: Backfill | None) -> bool:
         """Store page after page; False when a back-fill pauses before its end."""

@@ -1,22 +1,23 @@
 """What a collector is, and what it is given. A collector opens no database and knows no retry."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
 from collectors.http import Http
 from outbox.options import Duration, Flag, Options, SecretRef, Zone
-from outbox.record import Page
+from outbox.record import Page, Record, Rejected
+from outbox.sections import NetworkOptions
 
 
 class SourceOptions(Options):
     """The options that every source has; a collector's own model adds its own."""
 
-    collector: str = Field(description="The kind of source; what is installed: open_meteo.")
+    collector: str = Field(description="The kind of source; what is installed: outbox sources.")
     every: Duration = Field(900.0, description="How often the scheduled collect is expected to run.")
     enabled: Flag = Field(True, description="no: this source is left out of every collect.")
     timezone: Zone | None = Field(None, description="Zone of times without one; empty: that of [agent].")
@@ -33,7 +34,8 @@ class Window(NamedTuple):
 class Context:
     """What the agent lends a collector: its source's name, zone, network, secrets and clock.
 
-    `secret` returns what a reference stands for and raises PermanentError where there is nothing.
+    `secret` returns what a reference stands for and raises PermanentError where there is nothing. `network`
+    is for what speaks no HTTP: whom to trust, and how long to wait.
     """
 
     source: str
@@ -41,6 +43,7 @@ class Context:
     http: Http
     secret: Callable[[SecretRef], str]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    network: NetworkOptions = field(default_factory=lambda: NetworkOptions.model_validate({}))
 
 
 class Collector(Protocol):
@@ -58,4 +61,13 @@ class Collector(Protocol):
 
     def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
         """Yield what is new since the bookmarks, page by page."""
+        ...
+
+
+@runtime_checkable
+class Rereads(Protocol):
+    """What a collector may offer besides: reading a rejected input again, once its section was mended."""
+
+    def reread(self, raw: str) -> Record | Rejected | None:
+        """Return what an input is now, from the text that was kept of it; None where it says nothing."""
         ...

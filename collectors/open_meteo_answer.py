@@ -23,7 +23,7 @@ from collectors.http import Answer, check_status, said
 from collectors.open_meteo_account import until_next
 from collectors.open_meteo_call import MAX_UNIT_BYTES, Call
 from collectors.open_meteo_options import Place
-from outbox.errors import PermanentError, TransientError
+from outbox.errors import LoginRefusedError, PermanentError, TransientError
 from outbox.network import retry_after_s
 from outbox.record import MAX_RAW_BYTES, Record, Rejected
 
@@ -107,7 +107,8 @@ def _refuse(answer: Answer, reason: str, where: str, now: datetime) -> NoReturn:
     if "concurrent" in words:
         raise TransientError(message, retry_after_s=5.0)
     if answer.status in (401, 403) or "api key" in words or "apikey" in words:
-        raise PermanentError(message, hint=_KEY_HINT)
+        refused = PermanentError if answer.status == 403 else LoginRefusedError  # 403: the key's rights
+        raise refused(message, hint=_KEY_HINT)
     if answer.status == 429 or answer.status >= 500 or "overloaded" in words or "streaming" in words:
         raise TransientError(message, retry_after_s=retry_after_s(answer.headers, now))
     raise PermanentError(message, hint="correct the section of this source: the server names what it refuses")

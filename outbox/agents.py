@@ -6,29 +6,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from outbox.checksums import row_checksum
 from outbox.database import Database
 from outbox.errors import DataError, SchemaError
 from outbox.host import fingerprint
 from outbox.migrate import upgrade
 from outbox.record import timestamp
+from outbox.sequences import SALVAGE, next_unsealed
 from outbox.witness import Witnessed, read_witness, write_witness
 
 _INSERT = """
-INSERT INTO agents (agent_id, customer, site, host, first_sequence, since, reason)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO agents (id, agent_id, customer, site, host, first_sequence, since, reason, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_CURRENT = """
-SELECT agent_id, customer, site, host, first_sequence, since FROM agents ORDER BY id DESC LIMIT 1
-"""
-_NEXT_UNSEALED = """
-SELECT coalesce((SELECT max(last_sequence) + 1 FROM batches), (SELECT min(first_sequence) FROM agents))
-"""
-_BY_ID = """
-SELECT agent_id, customer, site, host, first_sequence, since FROM agents WHERE agent_id = ?
+_AGENTS = """
+SELECT id, agent_id, customer, site, host, first_sequence, since, reason, checksum FROM agents ORDER BY id
 """
 
-
-Reason = Literal["restored", "cloned", "moved"]
+Reason = Literal["made", "restored", "cloned", "moved", "salvaged"]
 
 
 class Agent(NamedTuple):
@@ -55,9 +50,9 @@ def make_database(
     def fill(database: Database) -> None:
         upgrade(database, now=now)
         agent_id = f"{token()}-{1:012d}"
-        since = timestamp(now())
+        agent = Agent(agent_id, customer, site, fingerprint(), 1, timestamp(now()))
         with database.transaction():
-            database.execute(_INSERT, (agent_id, customer, site, fingerprint(), 1, since, "made"))
+            add_agent(database, 1, agent, "made")
 
     Database.create(path, fill)
 
@@ -75,20 +70,15 @@ def renew(
     earlier than the predecessor's, whatever the clock says: revisions are ordered by it.
     """
     with database.transaction():
-        previous = current_agent(database)
-        first = database.value(_NEXT_UNSEALED)
-        since = max(timestamp(now()), previous.since)
-        row = (
-            f"{token()}-{first:012d}",
-            previous.customer,
-            previous.site,
-            fingerprint(),
-            first,
-            since,
-            reason,
+        before = agents(database)
+        previous, first = before[max(before)], next_unsealed(database)
+        agent = previous._replace(
+            agent_id=f"{token()}-{first:012d}",
+            host=fingerprint(),
+            first_sequence=first,
+            since=max(timestamp(now()), previous.since),
         )
-        database.execute(_INSERT, row)
-    agent = current_agent(database)
+        add_agent(database, max(before) + 1, agent, reason)
     write_witness(database.path, Witnessed(agent.agent_id, first - 1))
     return agent
 
@@ -101,7 +91,7 @@ def require_own(database: Database) -> None:
             f"{database.path} was last used on another machine: nothing was read or sent",
             hint="if that one has stopped for good: outbox agent renew --moved; else outbox agent renew",
         )
-    known, sealed = read_witness(database.path), (database.value(_NEXT_UNSEALED) or 1) - 1
+    known, sealed = read_witness(database.path), next_unsealed(database) - 1
     if known and (known.agent_id != agent.agent_id or known.last_sequence > sealed):
         raise DataError(
             f"{database.path} had sealed up to sequence {known.last_sequence:,} and now knows of {sealed:,}: "
@@ -111,16 +101,33 @@ def require_own(database: Database) -> None:
 
 
 def current_agent(database: Database) -> Agent:
-    """Return the identity in force; SchemaError where the database has none."""
-    rows = database.execute(_CURRENT)
-    if not rows:
-        raise SchemaError(f"{database.path} has no agent: it was never finished")
-    return Agent(*rows[0])
+    """Return the identity in force; SchemaError where the database has none, DataError for a damaged row."""
+    known = agents(database)
+    return known[max(known)]
 
 
 def agent_by_id(database: Database, agent_id: str) -> Agent:
     """Return the identity that sealed a batch; DataError where the database has no such one."""
-    rows = database.execute(_BY_ID, (agent_id,))
+    for agent in agents(database).values():
+        if agent.agent_id == agent_id:
+            return agent
+    raise DataError(f"{database.path} has no agent {agent_id}: the row of a batch is damaged", hint=SALVAGE)
+
+
+def agents(database: Database) -> dict[int, Agent]:
+    """Return every identity by its id, all of them whole; SchemaError where there is none."""
+    rows = database.execute(_AGENTS)
     if not rows:
-        raise DataError(f"{database.path} has no agent {agent_id}: the row of a batch is damaged")
-    return Agent(*rows[0])
+        raise SchemaError(f"{database.path} has no agent: it was never finished")
+    for *columns, checksum in rows:
+        if row_checksum(*columns) != checksum:
+            raise DataError(
+                f"{database.path} is damaged: the row of agent {columns[1]} was altered", hint=SALVAGE
+            )
+    return {row[0]: Agent(*row[1:7]) for row in rows}
+
+
+def add_agent(database: Database, number: int, agent: Agent, reason: Reason) -> None:
+    """Insert the row of an identity."""
+    row = (number, *agent, reason)
+    database.execute(_INSERT, (*row, row_checksum(*row)))

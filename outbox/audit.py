@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import apsw
 
 from outbox.audit_texts import kept_batches, kept_bodies, orphans, sealed
+from outbox.checksums import row_checksum
 from outbox.database import Database, translated
 from outbox.errors import DataError
 from outbox.finding import Finding, span
@@ -25,7 +26,9 @@ WHERE s.type = 'table' AND s.name <> 'bodies' AND i.quick_check <> 'ok'
 """
 _THOROUGH = "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"
 _SCHEMA = "SELECT name, type, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
-_AGENTS = "SELECT agent_id, first_sequence FROM agents ORDER BY id"
+_AGENTS = """
+SELECT id, agent_id, customer, site, host, first_sequence, since, reason, checksum FROM agents ORDER BY id
+"""
 _COUNTERS = """
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0),
   coalesce((SELECT max(sequence) FROM outbox), 0),
@@ -86,15 +89,9 @@ FROM batches AS b LEFT JOIN agents AS a ON a.agent_id = b.agent_id
 WHERE b.status IN ('sealed', 'sent') ORDER BY b.first_sequence
 """
 _BOOKMARKS = """
-SELECT k.source, k.scope, k.backfill_id, k.stored_at, julianday(k.stored_at) IS NULL
+SELECT k.source, k.backfill_id, k.scope, k.bookmark, k.revision, k.stored_at, k.checksum,
+  k.backfill_id <> 0 AND (f.id IS NULL OR f.finished_at IS NOT NULL)
 FROM bookmarks AS k LEFT JOIN backfills AS f ON f.id = k.backfill_id
-WHERE julianday(k.stored_at) IS NULL
-  OR (k.backfill_id <> 0 AND (f.id IS NULL OR f.finished_at IS NOT NULL))
-"""
-_BODIES = """
-SELECT b.sequence, cast(b.body AS BLOB), b.checksum, o.bytes, o.record_id
-FROM bodies AS b LEFT JOIN outbox AS o ON o.sequence = b.sequence
-WHERE b.sequence BETWEEN ? AND ? ORDER BY b.sequence
 """
 
 
@@ -164,7 +161,14 @@ def _schema(database: Database) -> Iterator[Finding]:
 
 def _agents(database: Database) -> Iterator[Finding]:
     before = 0
-    for agent_id, first in database.rows(_AGENTS):
+    for *row, checksum in database.rows(_AGENTS):
+        agent_id, first = row[1], row[5]
+        if row_checksum(*row) != checksum:
+            yield Finding(
+                "agent-checksum",
+                f"The row of agent {agent_id} is not what was stored: its checksum is wrong. Nothing is "
+                "collected or sent until it is mended.",
+            )
         if agent_id[17:] != f"{first:012d}" or first < before:
             yield Finding(
                 "agent",
@@ -176,11 +180,11 @@ def _agents(database: Database) -> Iterator[Finding]:
 
 def _counter(database: Database) -> Iterator[Finding]:
     counter, row, batch = database.execute(_COUNTERS)[0]
-    if counter < max(row, batch):
+    if counter != max(row, batch):
         yield Finding(
             "counter",
-            f"The counter of sequences stands at {counter:,}, but {max(row, batch):,} was given: the next "
-            "records would get numbers that were used before.",
+            f"The counter of sequences stands at {counter:,}, but {max(row, batch):,} was given last, as "
+            "records and batches say. Nothing is collected or sealed until it is mended.",
         )
 
 
@@ -266,13 +270,18 @@ def _unsent(database: Database) -> Iterator[Finding]:
 
 
 def _bookmarks(database: Database) -> Iterator[Finding]:
-    for source, scope, backfill, stored_at, timeless in database.rows(_BOOKMARKS):
+    for *row, checksum, is_stray in database.rows(_BOOKMARKS):
+        source, backfill, scope = row[:3]
         which = f"{source}{f' ({scope})' if scope else ''}"
-        if timeless:
-            text = f"The bookmark of {which} was stored at {stored_at!r}, which is no time: it was altered."
-        else:
-            text = (
-                f"A bookmark of {which} belongs to back-fill {backfill}, which is finished or was never "
-                "asked for: it leads nowhere."
+        if row_checksum(*row) != checksum:
+            yield Finding(
+                "bookmark-checksum",
+                f"A bookmark of {which} is not what was stored: its checksum is wrong. The source is not "
+                "read until it is mended.",
             )
-        yield Finding("bookmark", text)
+        if is_stray:
+            yield Finding(
+                "bookmark",
+                f"A bookmark of {which} belongs to back-fill {backfill}, which is finished or was never "
+                "asked for: it leads nowhere.",
+            )

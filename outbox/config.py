@@ -20,6 +20,8 @@ from outbox.options import Options
 from outbox.sections import AgentOptions, NetworkOptions, UploadOptions
 
 SOURCE = "source:"
+OWN_SOURCE = "agent"
+"""The source that every agent has, with or without a section: the agent itself."""
 CORE: Mapping[str, type[Options]] = {
     "agent": AgentOptions,
     "network": NetworkOptions,
@@ -115,8 +117,13 @@ class ConfigFile:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The names of the configured sources, in the order of the file."""
-        return tuple(name.removeprefix(SOURCE) for name in self._options if name.startswith(SOURCE))
+        """The names of the configured sources, in the file's order; the agent's own is not among them."""
+        names = (name.removeprefix(SOURCE) for name in self._options if name.startswith(SOURCE))
+        return tuple(name for name in names if name != OWN_SOURCE)
+
+    def options(self, section: str) -> dict[str, str]:
+        """Return what the file says of each option of a section; empty where there is no such section."""
+        return dict(self._options.get(section, {}))
 
     def references(self) -> set[str]:
         """Every value in the file: among them the references to secrets."""
@@ -195,8 +202,6 @@ class ConfigFile:
         if name.startswith(SOURCE):
             if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name.removeprefix(SOURCE)):
                 self.problem(name, None, "a source's name has a-z, 0-9, - and _ only, at most 63 of them")
-            elif name == f"{SOURCE}agent":
-                self.problem(name, None, "the name agent is the agent's own")
         elif name not in CORE:
             self.problem(name, None, _unknown("section", name, known))
 

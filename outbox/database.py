@@ -15,7 +15,7 @@ agent's very shape; apsw brings its own, newer one, and the version is checked a
 import ctypes
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -138,7 +138,8 @@ class Database:
             self.execute("COMMIT")
         except BaseException:
             if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+                with suppress(apsw.Error):  # what failed first says why; closing rolls back, too
+                    self.connection.execute("ROLLBACK")
             raise
 
 
@@ -162,7 +163,7 @@ def _require_ours(path: Path) -> None:
         raise SchemaError(f"{path} is another program's database: it was left alone")
 
 
-_RESTORE = "put the file aside (delete nothing) and ask head office; outbox init makes a new one"
+_RESTORE = "outbox agent renew --salvage makes a sound database of what can be read, and deletes nothing"
 
 
 def _require_local(path: Path) -> None:

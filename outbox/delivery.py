@@ -5,7 +5,8 @@ Invariants:
   first put, and `lines` gives the same bytes for ever: a released line builder is never changed.
 - Batches tile the sequence: each begins where the one before ended.
 - I5 Sent means stored: `acknowledge` is called with the store's confirmation, and marks the batch and its
-  rows in one transaction. A second uploader that comes later finds it done and is content.
+  rows in one transaction. A second uploader that comes later finds it done and is content. A batch of
+  which a store said that it keeps other bytes is doubted: that its key exists confirms nothing then.
 - A body whose checksum fails is never handed out as if it were good: its line says that it was lost, and
   what is left of it goes to `rejected`. A sealed batch whose lines can no longer be made is voided, and
   its range sealed again, under another key.
@@ -18,20 +19,20 @@ from typing import NamedTuple
 from zlib import crc32
 
 from outbox.agents import Agent, agent_by_id, current_agent
+from outbox.batch import Batch, Limits, Lost, Sealed, object_key
 from outbox.database import Database
 from outbox.errors import DataError, OutboxError
 from outbox.line import FORMAT, FORMATS, LOST, line_builder, lost_body
+from outbox.object_name import SUFFIX
 from outbox.record import MAX_RAW_BYTES, timestamp
-from outbox.store import LAST_SEQUENCE
+from outbox.sequences import last_sequence, next_unsealed, require_tiled
 from outbox.witness import Witnessed, write_witness
 
 MAX_SEALED = 100
 
-_NEXT = """
-SELECT coalesce((SELECT max(last_sequence) + 1 FROM batches), (SELECT min(first_sequence) FROM agents))
-"""
 _ROWS = """
-SELECT o.sequence, cast(o.collected_at AS BLOB), cast(b.body AS BLOB), b.checksum
+SELECT o.sequence, coalesce(cast(o.collected_at AS BLOB), x''), cast(b.body AS BLOB),
+  cast(b.checksum AS INTEGER)
 FROM outbox AS o LEFT JOIN bodies AS b ON b.sequence = o.sequence
 WHERE o.sequence BETWEEN ? AND ? ORDER BY o.sequence
 """
@@ -47,7 +48,7 @@ _REJECT_LOST = """
 INSERT INTO rejected (source, reason, digest, raw, first_at, last_at) VALUES (?, ?, ?, ?, ?5, ?5)
 ON CONFLICT DO UPDATE SET count = count + 1, last_at = excluded.last_at
 """
-_KNOWN = "SELECT record_id, source FROM outbox WHERE sequence = ?"
+_KNOWN = "SELECT cast(record_id AS BLOB), cast(source AS BLOB) FROM outbox WHERE sequence = ?"
 _SEALED_ON = "SELECT substr(sealed_at, 1, 10) FROM batches WHERE id = ?"
 _COUNT_SEALED = "SELECT count(*) FROM batches WHERE status = 'sealed'"
 _SEAL = """
@@ -57,9 +58,12 @@ INSERT INTO batches
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING id
 """
+# An index finds what is sealed, and may be damaged: the latest rows are looked at themselves, too.
 _SEALED = """
 SELECT id, agent_id, format, encoding, first_sequence, last_sequence, object_key, ndjson_sha256, ndjson_bytes
-FROM batches WHERE status = 'sealed' ORDER BY first_sequence
+FROM (SELECT * FROM batches INDEXED BY batches_sealed WHERE status = 'sealed'
+  UNION SELECT * FROM (SELECT * FROM batches ORDER BY id DESC LIMIT 200) WHERE status = 'sealed')
+ORDER BY first_sequence
 """
 _ACKNOWLEDGE = """
 UPDATE batches
@@ -74,55 +78,10 @@ _COUNT = "UPDATE runs SET objects = objects + 1, sent = sent + ? WHERE id = ?"
 _COUNT_ROWS = "SELECT count(*) FROM outbox WHERE sequence BETWEEN ? AND ?"
 _STATUS = "SELECT status FROM batches WHERE id = ?"
 _NOTE_FAILURE = """
-UPDATE batches SET attempts = attempts + 1, last_error = ? WHERE id = ? AND status = 'sealed'
+UPDATE batches SET attempts = attempts + 1, last_error = ?, doubted = doubted OR ?
+WHERE id = ? AND status = 'sealed'
 """
-_ANYTHING = """
-SELECT EXISTS (SELECT 1 FROM batches WHERE status = 'sealed')
-  OR EXISTS (SELECT 1 FROM outbox WHERE sequence >= ?)
-"""
-SUFFIX = {"zstd": ".zst", "gzip": ".gz", "none": ""}
-
-
-class Limits(NamedTuple):
-    """How large one batch may be; one record always fits."""
-
-    max_records: int
-    max_bytes: int
-
-
-class Batch(NamedTuple):
-    """A sealed batch, as it was committed; `object_key` is below the destination."""
-
-    id: int
-    agent_id: str
-    format: int
-    encoding: str
-    first_sequence: int
-    last_sequence: int
-    object_key: str
-    ndjson_sha256: bytes
-    ndjson_bytes: int
-
-    @property
-    def records(self) -> int:
-        """How many records it holds."""
-        return self.last_sequence - self.first_sequence + 1
-
-
-class Lost(NamedTuple):
-    """A record that was found damaged: what is left of it; None where nothing is."""
-
-    sequence: int
-    source: str | None
-    body: bytes | None
-
-
-class Sealed(NamedTuple):
-    """A batch that was just sealed, its NDJSON, and those of its records that were found damaged."""
-
-    batch: Batch
-    lines: bytes
-    lost: tuple[Lost, ...] = ()
+_DOUBTED = "SELECT doubted FROM batches WHERE id = ?"
 
 
 class _Made(NamedTuple):
@@ -142,7 +101,7 @@ class Delivery:
 
     def anything(self) -> bool:
         """Return whether there is anything to upload."""
-        return bool(self._database.value(_ANYTHING, (self._next(),)))
+        return bool(self.sealed()) or last_sequence(self._database) >= self._next()
 
     def sealed(self) -> list[Batch]:
         """Return the batches that no store has confirmed yet, in order."""
@@ -154,7 +113,7 @@ class Delivery:
         Reads, checks and hashes outside the transaction.
         """
         first = self._next()
-        last = min(first + limits.max_records - 1, self._database.value(LAST_SEQUENCE))
+        last = min(first + limits.max_records - 1, last_sequence(self._database))
         agent = current_agent(self._database)
         lines, lost = self._lines(FORMAT, agent, first, last, limits.max_bytes)
         if not lines:
@@ -174,11 +133,18 @@ class Delivery:
         encoding = batch.encoding if batch.encoding in SUFFIX else "none"
         made = self._make(agent, batch.first_sequence, lines, encoding)
         with self._database.transaction():
+            require_tiled(self._database, batch.id, batch.first_sequence, batch.last_sequence)
             self._database.execute(_VOID, (timestamp(self._now()), reason, batch.id))
             if self._database.changes() == 0:
                 return None
             self._database.execute(_DROP_VOIDED, (batch.id,))
             return self._commit(made, lost)
+
+    def seal_gap(self, agent: Agent, first: int, last: int, limits: Limits) -> Batch:
+        """Seal the first records of a range whose batch is gone, within the caller's transaction."""
+        last = min(first + limits.max_records - 1, last)
+        lines, lost = self._lines(FORMAT, agent, first, last, limits.max_bytes)
+        return self._commit(self._make(agent, first, lines, "gzip"), lost).batch
 
     def lines(self, batch: Batch) -> bytes:
         """Return the batch's NDJSON, exactly as it was sealed; DataError when that cannot be."""
@@ -215,25 +181,29 @@ class Delivery:
             self._database.execute(_COUNT, (batch.records, run_id))
         return True
 
-    def note_failure(self, batch: Batch, error: OutboxError) -> None:
-        """Keep with a batch why it could not be put; it stays sealed."""
+    def note_failure(self, batch: Batch, error: OutboxError, *, doubted: bool = False) -> None:
+        """Keep with a batch why it could not be put, and for ever that it is doubted; it stays sealed."""
         with self._database.transaction():
-            self._database.execute(_NOTE_FAILURE, (error.message, batch.id))
+            self._database.execute(_NOTE_FAILURE, (error.message, doubted, batch.id))
+
+    def is_doubted(self, batch: Batch) -> bool:
+        """Return whether a store said that it keeps other bytes as this batch's object than it was sent."""
+        return bool(self._database.value(_DOUBTED, (batch.id,)))
 
     def _is_named_rightly(self, batch: Batch, agent: Agent) -> bool:
         """Whether the batch's key is the one that its seal gave it: the rest of the row tells which."""
         date, digest = self._database.value(_SEALED_ON, (batch.id,)) or "", batch.ndjson_sha256.hex()
         span = (batch.first_sequence, batch.last_sequence)
         known = batch.encoding in SUFFIX and batch.format in FORMATS
-        return known and batch.object_key == _object_key(agent, date, *span, digest, batch.encoding)
+        return known and batch.object_key == object_key(agent, date, span, digest, batch.encoding)
 
     def _next(self) -> int:
-        return int(self._database.value(_NEXT))
+        return next_unsealed(self._database)
 
     def _make(self, agent: Agent, first: int, lines: list[bytes], encoding: str) -> _Made:
         ndjson, moment = b"".join(lines), timestamp(self._now())
         last, digest = first + len(lines) - 1, hashlib.sha256(ndjson)
-        key = _object_key(agent, moment[:10], first, last, digest.hexdigest(), encoding)
+        key = object_key(agent, moment[:10], (first, last), digest.hexdigest(), encoding)
         row = (agent.agent_id, FORMAT, encoding, first, last, key, digest.digest(), len(ndjson))
         return _Made(row, ndjson, moment)
 
@@ -243,8 +213,8 @@ class Delivery:
             raw = (record.body or b"").decode(errors="replace")
             digest = hashlib.sha256(b"%d" % record.sequence).digest()[:16]
             reason = f"sequence {record.sequence}: {LOST}"
-            source = record.source or "unknown"
-            self._database.execute(_REJECT_LOST, (source, reason, digest, raw[:MAX_RAW_BYTES], made.moment))
+            row = (record.source, reason, digest, raw[:MAX_RAW_BYTES], made.moment)
+            self._database.execute(_REJECT_LOST, row)
         return Sealed(Batch(batch_id, *made.row), made.ndjson, tuple(lost))
 
     def _lines(
@@ -255,11 +225,11 @@ class Delivery:
         lost: list[Lost] = []
         size = 0
         for sequence, collected_at, body, crc in self._rows(first, last):
-            # store.checksum, written out: a call for each row would make a seal a tenth slower
-            if body is None or crc32(body, sequence & 0xFFFF_FFFF) != crc:
+            # record_checksum, written out: a call for each row would make a seal a tenth slower
+            if body is None or crc32(body, crc32(collected_at, sequence & 0xFFFF_FFFF)) != crc:
                 record_id, source = self._known(sequence)
-                lost.append(Lost(sequence, source, body))
-                line = build(sequence, collected_at, lost_body(record_id, source))
+                lost.append(Lost(sequence, source or "unknown", body))
+                line = build(sequence, b"", lost_body(record_id, source, body or b""))
             else:
                 line = build(sequence, collected_at, body)
             size += len(line)
@@ -268,10 +238,11 @@ class Delivery:
             lines.append(line)
         return lines, [record for record in lost if record.sequence < first + len(lines)]
 
-    def _known(self, sequence: int) -> tuple[bytes | None, str | None]:
-        """What the ledger still knows of a record whose text was damaged."""
+    def _known(self, sequence: int) -> tuple[bytes, str]:
+        """What the ledger says of a record that was damaged, be it true or not; empty where it has no row."""
         rows = self._database.execute(_KNOWN, (sequence,))
-        return rows[0] if rows else (None, None)
+        record_id, source = rows[0] if rows else (b"", b"")
+        return record_id or b"", (source or b"").decode(errors="replace")
 
     def _rows(self, first: int, last: int) -> Iterator[tuple[int, bytes, bytes | None, int]]:
         """Yield a row for each sequence from `first` to `last`, also for one whose ledger row is gone."""
@@ -287,6 +258,4 @@ class Delivery:
         yield from ((missing, b"", None, 0) for missing in range(expected, last + 1))
 
 
-def _object_key(agent: Agent, date: str, first: int, last: int, digest: str, encoding: str) -> str:
-    folder = f"data/customer={agent.customer}/site={agent.site}/agent={agent.agent_id}/date={date}"
-    return f"{folder}/{first:012d}-{last:012d}-{digest[:16]}.ndjson{SUFFIX[encoding]}"
+__all__ = ["Batch", "Delivery", "Limits", "Lost", "Sealed"]

@@ -5,7 +5,8 @@
     ├── DataError       65   database and program disagree, or corruption was found
     │   └── SchemaError      the database is newer, older or somebody else's
     ├── PermanentError  69   a person must act: denied, no bucket, wrong region, bad key
-    │   └── ObjectError      the same, but of one object: others may pass
+    │   ├── ObjectError      the same, but of one object: others may pass
+    │   └── LoginRefusedError  a source refused the login: not tried again before something changed
     ├── DiskFullError   73   make room: nothing was lost
     ├── TransientError  75   wait: the next run may succeed (timeouts, 429, 5xx, busy)
     └── ConfigError     78   fix the file: every mistake at once
@@ -90,6 +91,10 @@ class PermanentError(OutboxError):
 
 class ObjectError(PermanentError):
     """The store refuses this one object; it stays sealed, and others may pass."""
+
+
+class LoginRefusedError(PermanentError):
+    """A source refused the login: not tried again until its section or secret changes, or six hours pass."""
 
 
 class DiskFullError(OutboxError):

@@ -13,7 +13,7 @@ OVERDUE_INTERVALS = 4
 _DISK_BYTES_PER_BODY_BYTE = 1.6
 _SAMPLE = 1_000
 
-_WAITING = "SELECT coalesce(sum(records), 0), coalesce(sum(bytes), 0), min(oldest) FROM backlog"
+_WAITING = "SELECT source, records, bytes, oldest FROM backlog"
 _SENT_SINCE = """
 SELECT count(*), coalesce(sum(last_sequence - first_sequence + 1), 0) FROM batches WHERE sent_at >= ?
 """
@@ -63,6 +63,7 @@ class SourceHealth(NamedTuple):
     unchanged: int
     rejected: int
     newest: str | None
+    waiting: int
 
 
 class Health(NamedTuple):
@@ -93,15 +94,19 @@ def examine(
     """Return the state of the agent; `every_s` says how often each configured source is expected."""
     moment = now()
     yesterday = timestamp(moment - timedelta(days=1))
-    waiting, waiting_bytes, oldest = database.execute(_WAITING)[0]
+    backlog = {source: rest for source, *rest in database.rows(_WAITING)}
     objects, sent_24h = database.execute(_SENT_SINCE, (yesterday,))[0]
     first = database.value(_FIRST_SEQUENCE)
     last = database.value(_LAST_SEQUENCE) or first - 1
+    waiting = sum(records for records, *_ in backlog.values())
     sent = database.value(_SENT)
     last_upload = database.execute(_LAST_RUN, ("upload", ""))
     refused_since, refused_runs = database.execute(_REFUSED_SINCE)[0]
     known = [row[0] for row in database.rows(_KNOWN_SOURCES)]
-    sources = [_source(database, name, yesterday) for name in dict.fromkeys([*every_s, *known])]
+    sources = [
+        _source(database, name, yesterday, backlog.get(name, [0])[0])
+        for name in dict.fromkeys([*every_s, *known])
+    ]
     problems = [Problem(*row) for row in database.rows(_PROBLEMS)]
     expected = {("collect", name): every for name, every in every_s.items()} | {
         ("upload", ""): upload_every_s
@@ -110,8 +115,8 @@ def examine(
     return Health(
         agent=current_agent(database),
         waiting=waiting,
-        waiting_bytes=waiting_bytes,
-        oldest_waiting=oldest,
+        waiting_bytes=sum(size for _, size, _ in backlog.values()),
+        oldest_waiting=min((oldest for *_, oldest in backlog.values()), default=None),
         objects_24h=objects,
         sent_24h=sent_24h,
         last_sent=database.value(_LAST_SENT),
@@ -128,9 +133,9 @@ def examine(
     )
 
 
-def _source(database: Database, name: str, yesterday: str) -> SourceHealth:
+def _source(database: Database, name: str, yesterday: str, waiting: int) -> SourceHealth:
     last_good, new, unchanged, rejected, newest, _ = database.execute(_SOURCE, (name, yesterday))[0]
-    return SourceHealth(name, last_good, new, unchanged, rejected, newest)
+    return SourceHealth(name, last_good, new, unchanged, rejected, newest, waiting)
 
 
 def _overdue(

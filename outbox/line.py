@@ -22,16 +22,15 @@ def line_builder(line_format: int, agent: Agent) -> LineBuilder:
     return FORMATS[line_format](agent)
 
 
-def lost_body(record_id: bytes | None, source: str | None) -> bytes:
-    """Return what stands in a line whose record was damaged: no values, a reason, and what is still known.
+def lost_body(record_id: bytes, source: str, body: bytes) -> bytes:
+    """Return what stands in a line whose record was damaged: no values, a reason, and which record it was.
 
-    Its place in the sequence is filled, so that completeness still tells the truth; None where not even
-    the ledger's row is left. Part of format 1.
+    Its place in the sequence is filled, so that completeness still tells the truth. Which record it was is
+    told where the ledger and what is left of the text agree: either alone may be what was damaged. For the
+    same reason the line says no time. Part of format 1.
     """
-    known: dict[str, str] = {"lost": LOST}
-    if record_id is not None and source is not None:
-        known |= {"record_id": uuid_text(record_id), "source": source}
-    return encode(known)
+    lost, name = {"lost": LOST}, {"record_id": uuid_text(record_id), "source": source}
+    return encode(lost | name if encode(name)[1:-1] in body else lost)
 
 
 def _format_1(agent: Agent) -> LineBuilder:

@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import NamedTuple
 
 from outbox.database import Database
-from outbox.errors import Exit, OutboxError
+from outbox.errors import DataError, Exit, OutboxError
 from outbox.record import timestamp
 
 _BEGIN = "INSERT INTO runs (command, source, started_at) VALUES (?, ?, ?) RETURNING id"
 _FINISH = "UPDATE runs SET finished_at = ?, exit_code = ?, error = ? WHERE id = ?"
+_NOTE_CLOCK = "UPDATE runs SET clock_offset_s = ? WHERE id = ? AND clock_offset_s IS NULL"
 _COUNTS = "SELECT new, unchanged, rejected, objects, sent FROM runs WHERE id = ?"
 
 
@@ -50,8 +51,20 @@ def recorded(
 
 
 def counts(database: Database, run_id: int) -> Counts:
-    """Return what a run has done."""
-    return Counts(*database.execute(_COUNTS, (run_id,))[0])
+    """Return what a run has done; DataError where its row is gone."""
+    rows = database.execute(_COUNTS, (run_id,))
+    if not rows:
+        raise DataError(f"{database.path} is damaged: run {run_id} has no row any more")
+    return Counts(*rows[0])
+
+
+def note_clock(
+    database: Database, run_id: int, server_time: datetime, *, now: Callable[[], datetime]
+) -> None:
+    """Keep with a run how far this machine's clock was ahead of a server's, the first time that one told."""
+    offset_s = (now() - server_time).total_seconds()
+    with database.transaction():
+        database.execute(_NOTE_CLOCK, (offset_s, run_id))
 
 
 def _finish(

@@ -5,49 +5,46 @@ Invariants:
 - I2 One fact, one transaction: a page's rows, its rejected inputs and its bookmark commit together, and
   only if no other page of the same scope was stored since this one was begun (the bookmark's revision is
   compared and swapped; equal text would not notice). Otherwise nothing is stored.
-- I3 Sequences have no gaps: the next number is read from sqlite_sequence inside the transaction and
-  written explicitly; nothing is ever inserted with OR IGNORE, which would burn numbers.
+- I3 Sequences have no gaps: the next number is read inside the transaction and written explicitly;
+  nothing is ever inserted with OR IGNORE, which would burn numbers.
 - What a run has read is counted in the same transaction, so that read = new + unchanged + rejected holds.
 - A record is stored when the latest row of its `record_id` has other content: what is read again is no
   new row, a correction is one, and A → B → A are three.
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import apsw
 
 from outbox.agents import current_agent
+from outbox.checksums import record_checksum, row_checksum
 from outbox.database import Database
-from outbox.errors import DataError, PermanentError, TransientError
+from outbox.errors import DataError, PermanentError, RecordError, TransientError
 from outbox.page import normalise_page
+from outbox.reasons import counted
 from outbox.record import (
     MAX_PAGE_BYTES,
     MAX_PAGE_RECORDS,
     MAX_RAW_BYTES,
     Entry,
     Page,
+    Record,
     Rejected,
+    normalise,
     observed_text,
     timestamp,
 )
+from outbox.sequences import SALVAGE, last_sequence
 
 MAX_UNRESOLVED = 10_000
 
 _LATEST = """
 SELECT record_id, content_hash, max(sequence) FROM outbox WHERE record_id IN carray(?) GROUP BY record_id
 """
-LAST_SEQUENCE = """
-SELECT max(
-  coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0),
-  coalesce((SELECT max(sequence) FROM outbox), 0),
-  coalesce((SELECT max(last_sequence) FROM batches), 0))
-"""
-"""The last number that was given, to a row that may be forgotten: sqlite_sequence says so. Were its page
-damaged, the rows and batches still keep a number from being given twice."""
 _INSERT_ROW = """
 INSERT INTO outbox (sequence, record_id, content_hash, source, run_id, collected_at, bytes)
 VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -57,23 +54,42 @@ _ROWS_A_STATEMENT = 100
 _INSERT_ROWS = _INSERT_ROW + ", (?, ?, ?, ?, ?, ?, ?)" * (_ROWS_A_STATEMENT - 1)
 _INSERT_BODIES = _INSERT_BODY + ", (?, cast(? AS TEXT), ?)" * (_ROWS_A_STATEMENT - 1)
 _HIGHEST_ID = "SELECT max(record_id) FROM outbox"
-_BOOKMARKS = "SELECT scope, bookmark, revision FROM bookmarks WHERE source = ? AND backfill_id = ?"
+_BOOKMARKS = """
+SELECT source, backfill_id, scope, bookmark, revision, stored_at, checksum FROM bookmarks
+WHERE source = ? AND backfill_id = ?
+"""
 _REVISION = "SELECT revision FROM bookmarks WHERE source = ? AND backfill_id = ? AND scope = ?"
 _SET_BOOKMARK = """
-INSERT INTO bookmarks (source, backfill_id, scope, bookmark, revision, stored_at) VALUES (?, ?, ?, ?, 1, ?)
+INSERT INTO bookmarks (source, backfill_id, scope, bookmark, revision, stored_at, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE
-SET bookmark = excluded.bookmark, revision = revision + 1, stored_at = excluded.stored_at
+SET bookmark = excluded.bookmark, revision = excluded.revision, stored_at = excluded.stored_at,
+  checksum = excluded.checksum
 """
 _REJECT = """
-INSERT INTO rejected (source, reason, digest, raw, first_at, last_at) VALUES (?, ?, ?, ?, ?5, ?5)
-ON CONFLICT DO UPDATE SET count = count + 1, reason = excluded.reason, last_at = excluded.last_at
+INSERT INTO rejected (source, reason, digest, raw, first_at, last_at, run_id)
+VALUES (?, ?, ?, ?, ?5, ?5, ?6)
+ON CONFLICT DO UPDATE
+SET count = count + 1, reason = excluded.reason, last_at = excluded.last_at, run_id = excluded.run_id
 """
+_RESOLVE = "UPDATE rejected SET resolved_at = ? WHERE id = ? AND resolved_at IS NULL"
+_READ_SINCE = """
+SELECT content_hash FROM outbox
+WHERE record_id = ? AND run_id >= (SELECT run_id FROM rejected WHERE id = ?)
+ORDER BY sequence DESC LIMIT 1
+"""
+_REASONS = "SELECT reasons FROM runs WHERE id = ?"
+_COUNT_REASONS = "UPDATE runs SET reasons = ? WHERE id = ?"
 _UNRESOLVED = "SELECT count(*) FROM rejected WHERE source = ? AND resolved_at IS NULL"
-_ADD_BACKFILL = "INSERT INTO backfills (source, since, until, asked_at) VALUES (?, ?, ?, ?) RETURNING id"
+_ADD_BACKFILL = """
+INSERT INTO backfills (source, since, until, asked_at, checksum) VALUES (?, ?, ?, ?, ?) RETURNING id
+"""
 _SAME_BACKFILL = (
     "SELECT id FROM backfills WHERE source = ? AND since = ? AND until = ? AND finished_at IS NULL"
 )
-_BACKFILLS = "SELECT id, source, since, until FROM backfills WHERE finished_at IS NULL ORDER BY id"
+_BACKFILLS = """
+SELECT id, source, since, until, asked_at, checksum FROM backfills WHERE finished_at IS NULL ORDER BY id
+"""
 _FINISH_BACKFILL = "UPDATE backfills SET finished_at = ? WHERE id = ? AND finished_at IS NULL"
 _FINISHED = "SELECT finished_at IS NOT NULL FROM backfills WHERE id = ?"
 _DROP_BOOKMARKS = "DELETE FROM bookmarks WHERE source = ? AND backfill_id = ?"
@@ -126,9 +142,17 @@ class Outbox:
         self.agent = current_agent(database)
 
     def bookmarks(self, source: str, backfill_id: int = 0) -> dict[str, Bookmark]:
-        """Return the bookmarks of a source, or of one of its back-fills, by scope."""
-        rows = self.database.rows(_BOOKMARKS, (source, backfill_id))
-        return {scope: Bookmark(text, revision) for scope, text, revision in rows}
+        """Return the bookmarks of a source, or of one of its back-fills, by scope; DataError for damage."""
+        marks = {}
+        for *row, checksum in self.database.rows(_BOOKMARKS, (source, backfill_id)):
+            if row_checksum(*row) != checksum:
+                raise DataError(
+                    f"{self.database.path} is damaged: the bookmark of {source} was altered",
+                    hint=f"{SALVAGE}; {source} is then read from its beginning, and what is known is not "
+                    "stored again",
+                )
+            marks[row[2]] = Bookmark(row[3], row[4])
+        return marks
 
     def add(self, page: Page, *, source: str, run_id: int, revision: int, backfill_id: int = 0) -> Added:
         """Store a page and its bookmark, if the scope is still at `revision`; afterwards it is one higher.
@@ -149,10 +173,28 @@ class Outbox:
             if backfill_id and self.database.value(_FINISHED, (backfill_id,)):
                 raise TransientError(f"another collect finished this back-fill of {source} meanwhile")
             fresh = self._insert(facts.entries, source, run_id, moment)
-            self._reject(facts.rejected, source, moment)
-            self.database.execute(_SET_BOOKMARK, (source, backfill_id, page.scope, page.bookmark, moment))
+            self._reject(facts.rejected, source, run_id, moment)
+            mark = (source, backfill_id, page.scope, page.bookmark, revision + 1, moment)
+            self.database.execute(_SET_BOOKMARK, (*mark, row_checksum(*mark)))
             added = Added(fresh, len(facts.entries) - fresh + facts.repeated, len(facts.rejected))
             self.database.execute(_COUNT, (run_id, *added, *_span(facts.entries)))
+        return added
+
+    def mend(self, number: int, record: Record, *, source: str, run_id: int) -> Added:
+        """Store the record that a rejected input has become, and resolve that input.
+
+        RecordError says why it cannot be stored; nothing was changed then.
+        """
+        entry = normalise(record, customer=self.agent.customer, site=self.agent.site, source=source)
+        moment = timestamp(self.now())
+        with self.database.transaction():
+            since = self.database.value(_READ_SINCE, (entry.record_id, number))
+            if since not in (None, entry.content_hash):
+                raise RecordError("the same record was read then or since, with other content, which counts")
+            fresh = self._insert([entry], source, run_id, moment)
+            self.database.execute(_RESOLVE, (moment, number))
+            added = Added(fresh, 1 - fresh, 0)
+            self.database.execute(_COUNT, (run_id, *added, *_span([entry])))
         return added
 
     def _insert(self, entries: list[Entry], source: str, run_id: int, moment: str) -> int:
@@ -160,13 +202,13 @@ class Outbox:
             return 0
         latest = self._latest([entry.record_id for entry in entries])
         fresh = [entry for entry in entries if latest.get(entry.record_id) != entry.content_hash]
-        first = int(self.database.value(LAST_SEQUENCE)) + 1
+        first, collected_at = last_sequence(self.database) + 1, moment.encode()
         rows: list[Any] = []
         bodies: list[Any] = []
         for sequence, entry in enumerate(fresh, start=first):
             body = entry.body
             rows += (sequence, entry.record_id, entry.content_hash, source, run_id, moment, len(body))
-            bodies += (sequence, body, checksum(sequence, body))
+            bodies += (sequence, body, record_checksum(sequence, collected_at, body))
         self._insert_all(_INSERT_ROWS, _INSERT_ROW, rows, 7)
         self._insert_all(_INSERT_BODIES, _INSERT_BODY, bodies, 3)
         return len(fresh)
@@ -186,12 +228,16 @@ class Outbox:
         rest = range(whole, len(parameters), columns)
         self.database.executemany(of_one, [parameters[start : start + columns] for start in rest])
 
-    def _reject(self, rejected: list[Rejected], source: str, moment: str) -> None:
+    def _reject(self, rejected: list[Rejected], source: str, run_id: int, moment: str) -> None:
+        if rejected:
+            before = json.loads(self.database.value(_REASONS, (run_id,)) or "{}")
+            reasons = counted((item.reason for item in rejected), before)
+            self.database.execute(_COUNT_REASONS, (json.dumps(reasons), run_id))
         for item in rejected:
             raw = item.raw.encode(errors="backslashreplace")
             kept = raw[:MAX_RAW_BYTES].decode(errors="ignore")
             digest = hashlib.sha256(raw).digest()[:16]
-            self.database.execute(_REJECT, (source, item.reason, digest, kept, moment))
+            self.database.execute(_REJECT, (source, item.reason, digest, kept, moment, run_id))
 
     def require_acceptable(self, source: str) -> None:
         """Raise PermanentError when so much of a source was rejected that a person must look first."""
@@ -199,19 +245,27 @@ class Outbox:
         if count >= MAX_UNRESOLVED:
             raise PermanentError(
                 f"{count:,} inputs of {source} were rejected and nobody looked; it is not read any further",
-                hint='see why: outbox sql "SELECT * FROM rejected WHERE resolved_at IS NULL"',
+                hint=f"see why with: outbox rejected list --source {source}; then retry or dismiss them",
             )
 
     def ask_backfill(self, source: str, since: str, until: str) -> int:
         """Note that a source shall read the days from `since` to `until`; asked twice, it is the same one."""
         with self.database.transaction():
             known = self.database.value(_SAME_BACKFILL, (source, since, until))
-            moment = timestamp(self.now())
-            return int(known or self.database.value(_ADD_BACKFILL, (source, since, until, moment)))
+            row = (source, since, until, timestamp(self.now()))
+            return int(known or self.database.value(_ADD_BACKFILL, (*row, row_checksum(*row))))
 
     def backfills(self) -> list[Backfill]:
-        """Return the back-fills that are not finished, oldest first."""
-        return [Backfill(*row) for row in self.database.rows(_BACKFILLS)]
+        """Return the back-fills that are not finished, oldest first; DataError for a damaged one."""
+        found = []
+        for number, *row, checksum in self.database.rows(_BACKFILLS):
+            if row_checksum(*row) != checksum:
+                raise DataError(
+                    f"{self.database.path} is damaged: back-fill {number} was altered",
+                    hint=f"{SALVAGE}; then ask for the stretch again",
+                )
+            found.append(Backfill(number, *row[:3]))
+        return found
 
     def finish_backfill(self, backfill: Backfill) -> None:
         """Note that a back-fill has read everything; its bookmarks are of no more use."""
@@ -222,11 +276,6 @@ class Outbox:
     def waiting(self) -> int:
         """Return how many records wait, counted by position and not by a scan."""
         return int(self.database.value(_WAITING))
-
-
-def checksum(sequence: int, body: bytes) -> int:
-    """Return the CRC-32 of a body, begun with its sequence, so that a body in the wrong row is found too."""
-    return crc32(body, sequence & 0xFFFF_FFFF)
 
 
 def _require_limits(page: Page, entries: list[Entry]) -> None:

@@ -4,7 +4,8 @@ Invariants (one contract suite runs on every store):
 - `put` returns only when the store has confirmed exactly these bytes under this key, or has said that
   the key exists. The key holds the hash of the content, so "exists" means "stored before".
 - An object is never overwritten with other bytes and never seen half-written.
-- What it raises says what to do: TransientError (wait), ObjectError (this object), PermanentError (a person).
+- What it raises says what to do: TransientError (wait), ObjectError (this object), PermanentError (a person);
+  OtherBytesError is the one to remember.
 """
 
 import os
@@ -14,10 +15,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from outbox.errors import PermanentError
 from outbox.sections import NetworkOptions, UploadOptions
 
 MAX_KEY_BYTES = 1_024
 _PART = re.compile(r"[^/\\:\x00-\x1f\x7f]+")
+
+
+class OtherBytesError(PermanentError):
+    """The store says that it keeps other bytes under this key than it was sent.
+
+    Whoever puts the key again must not believe it when it says that the key exists.
+    """
 
 
 class Receipt(NamedTuple):

@@ -40,6 +40,9 @@ from uploader.transport import Transport
 logging.getLogger("botocore").setLevel(logging.INFO)
 
 
+_ENCRYPTED = "x-amz-server-side-encryption"
+
+
 class S3Store:
     """Puts objects into one bucket, below one prefix."""
 
@@ -81,7 +84,7 @@ class S3Store:
         return Receipt(etag, existed=False, server_time=_server_time(response))
 
     def read(self, operation: str, **parameters: Any) -> Mapping[str, Any] | None:
-        """Return S3's answer to `get_object` or `list_objects_v2`, tried once; raises what put raises.
+        """Return S3's answer to `get_object` or the like, tried once; raises what put raises.
 
         PermanentError where the key may only put, ObjectError where there is no such object, None where
         nothing is at the range asked for. An answer that was cut off is a TransientError.
@@ -94,6 +97,7 @@ class S3Store:
         try:
             response: Mapping[str, Any] = getattr(login.client, operation)(Bucket=self._bucket, **parameters)
         except ClientError as error:
+            error.args = (login.credentials.mask(str(error)),)  # a traceback shows it
             code = error.response.get("Error", {}).get("Code")
             if code == "AccessDenied":
                 what = f"{self.url}: the key {attempt.key_id} may put, perhaps, but it may not look"
@@ -111,9 +115,14 @@ class S3Store:
         except BotoCoreError as error:
             raise self._unusable(error) from error
         metadata = response["ResponseMetadata"]
-        if metadata["HTTPStatusCode"] not in (200, 206) or _is_page(metadata["HTTPHeaders"]):
-            raise s3_errors.stranger(metadata["HTTPStatusCode"], metadata["HTTPHeaders"], attempt)
+        status, headers = metadata["HTTPStatusCode"], metadata["HTTPHeaders"]
+        if status != 204 and (status not in (200, 206) or _is_page(headers)):  # 204 has nothing to show
+            raise s3_errors.stranger(status, headers, attempt)
         return response
+
+    def delete(self, key: str) -> None:
+        """Delete the object `key`, tried once; raises what put raises. For trial objects: data stays."""
+        self.read("delete_object", Key="/".join([*filter(None, [self._prefix]), *key_parts(key)]))
 
     def key_shown(self) -> str:
         """Return the access key id in use as people may see it, `AKIA…7Q2F`; PermanentError for none."""
@@ -148,7 +157,7 @@ class S3Store:
         plausible = re.fullmatch(r'"[0-9a-f]{32}(-\d+)?"', etag) and headers.get("content-length") == "0"
         if proven or (plausible and echoed is None and self._upload.trust_etag):
             return etag
-        raise s3_errors.unproven(etag, echoed, attempt)
+        raise s3_errors.unproven(etag, echoed, attempt, encrypted=_ENCRYPTED in headers)
 
     def _exists(self, response: Mapping[str, Any]) -> bool:
         """Return whether the store itself said that the key exists; a proxy's 412 has no such code."""
@@ -158,8 +167,10 @@ class S3Store:
     def _refused(
         self, response: Mapping[str, Any], attempt: s3_errors.Attempt, login: "_Login"
     ) -> OutboxError:
-        details = dict(response.get("Error", {}))
-        details["Message"] = login.credentials.mask(str(details.get("Message", "")))
+        details = {name: str(value) for name, value in response.get("Error", {}).items()}
+        for name, value in details.items():
+            if name != "Code" or not value.isalpha():  # S3's own codes are words
+                details[name] = login.credentials.mask(value)
         if details.get("Code") in s3_errors.EXPIRED:
             with self._lock:
                 self._login = None if self._login is login else self._login
@@ -202,7 +213,7 @@ class S3Store:
         # As bytes and without Expect: botocore makes a file of them, to be sent only after leave was given.
         headers = {name: value for name, value in request.headers.items() if name != "Expect"}
         body = request.body.read() if hasattr(request.body, "read") else request.body
-        answer = self._transport.send(request.method, request.url, headers, body)
+        answer = self._transport.send(request.method, request.url, headers, body or b"")
         # A page is no XML: botocore would call it a server's error. _confirm knows better, from the headers.
         said = b"" if answer.status < 300 and _is_page(answer.headers) else answer.body
         answer_headers: Any = answer.headers
@@ -214,6 +225,12 @@ class S3Store:
         if isinstance(error, HTTPClientError):
             return TransientError(f"{what}. The credentials could not be fetched")
         return PermanentError(what, hint=f"mend [upload] credentials, region, endpoint_url or to, or: {HINT}")
+
+
+def denied(error: OutboxError) -> bool:
+    """Return whether S3 itself said that these credentials may not."""
+    cause = error.__cause__
+    return isinstance(cause, ClientError) and cause.response.get("Error", {}).get("Code") == "AccessDenied"
 
 
 class _Login(NamedTuple):

@@ -15,6 +15,8 @@ import urllib3.exceptions as http
 
 from outbox.errors import ObjectError, OutboxError, PermanentError, TransientError
 from outbox.network import http_date, retry_after_s
+from uploader.objectstore import OtherBytesError
+from uploader.transport import TooSlowError
 
 _CREDENTIALS = "ask head office whether the key is still right, then: outbox secret set aws"
 _STORES = "for an S3-compatible store try [upload] conditional, checksum, encryption or path_style"
@@ -99,6 +101,11 @@ _NO_ANSWER: tuple[tuple[type[http.HTTPError], str, str], ...] = (
         "is the way out open? see [network] connect_timeout",
     ),
     (http.ReadTimeoutError, "does not answer in time", "if this stays: raise [network] timeout"),
+    (
+        TooSlowError,
+        "is too slow, or the line to it",
+        "if this stays: lower [upload] parallel, or raise [network] timeout",
+    ),
 )
 
 
@@ -169,8 +176,15 @@ def stranger(status: int, headers: Mapping[str, str], attempt: Attempt) -> Perma
     )
 
 
-def unproven(etag: str, echoed: str | None, attempt: Attempt) -> PermanentError:
-    """Return the error for a success that nothing proves: no checksum or ETag of ours came back."""
+def unproven(etag: str, echoed: str | None, attempt: Attempt, *, encrypted: bool) -> PermanentError:
+    """Return the error for a success that nothing proves: no checksum or ETag of ours came back.
+
+    Another checksum, or the MD5 of something else, says more: that other bytes are kept. Of an object that
+    the store says is `encrypted`, an ETag is no MD5, whatever it looks like.
+    """
+    kind = PermanentError
+    if echoed is not None or (re.fullmatch(r'"?[0-9a-fA-F]{32}"?', etag) and not encrypted):
+        kind = OtherBytesError
     if echoed is not None:
         what, hint = (
             "echoes another checksum than the one sent",
@@ -181,7 +195,7 @@ def unproven(etag: str, echoed: str | None, attempt: Attempt) -> PermanentError:
         hint = "for a store that encrypts what it keeps: [upload] trust_etag = yes; else ask who answers here"
     else:
         what, hint = "echoes neither checksum nor ETag", "is it a store at all? mend [upload] endpoint_url"
-    return PermanentError(f"{attempt.url}: {attempt.host} accepts {attempt.key} but {what}", hint=hint)
+    return kind(f"{attempt.url}: {attempt.host} accepts {attempt.key} but {what}", hint=hint)
 
 
 def unreachable(error: http.HTTPError, attempt: Attempt) -> OutboxError:

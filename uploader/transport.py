@@ -2,13 +2,15 @@
 
 Invariants: one call is one request (no retry, no redirect is followed); `[network]` alone decides about
 proxy and trust, never the environment; an answer takes no more than 64 KiB of memory, and one whose headers
-were cut off is none; a slow line is no failure as long as something moves.
+were cut off is none; a slow line is no failure, but for a request as a whole there is a limit (`limit_s`).
 """
 
 import io
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from http.client import HTTPResponse, IncompleteRead
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import urllib3
@@ -18,6 +20,17 @@ from outbox.network import bypasses, trusted
 from outbox.sections import NetworkOptions
 
 MAX_ANSWER_BYTES = 64 * 1024
+SLICE_BYTES = 256 * 1024
+"""So much may take as long as [network] timeout: with its 60 s a line of 4 KB/s is just fast enough."""
+
+
+class TooSlowError(urllib3.exceptions.TimeoutError):
+    """The request moved, but it was not over in time."""
+
+
+def limit_s(network: NetworkOptions, size: int) -> float:
+    """Return how long a request with a body of `size` may take, from its connection to the answer's end."""
+    return network.connect_timeout + network.timeout * (2 + size / SLICE_BYTES)
 
 
 class Answer(NamedTuple):
@@ -31,7 +44,14 @@ class Answer(NamedTuple):
 class Transport:
     """Sends requests over `connections` kept connections; may be used from several threads."""
 
-    def __init__(self, network: NetworkOptions, *, connections: int) -> None:
+    def __init__(
+        self,
+        network: NetworkOptions,
+        *,
+        connections: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._network, self._monotonic = network, monotonic
         self._timeout = urllib3.Timeout(connect=network.connect_timeout, read=network.timeout)
         self._trust = trusted(network.ca_bundle)
         self._connections = connections
@@ -49,11 +69,14 @@ class Transport:
         """Return the server's answer, whatever its status; urllib3's HTTPError says that there was none."""
         direct = self._proxied is None or bypasses(urlsplit(url).hostname or "", self._no_proxy)
         pool = self._direct if direct or self._proxied is None else self._proxied
+        deadline = _Deadline(self._monotonic() + limit_s(self._network, len(body)), self._monotonic)
+        _DEADLINE.set(deadline)
         answer = pool.urlopen(
             method,
             url,
             # In pieces: of one piece the whole, however large, would have to be gone within connect_timeout.
-            body=io.BytesIO(body),
+            # And none where there is nothing to send: urllib3 would announce a body in chunks.
+            body=_Body(body, deadline) if body else None,
             headers=headers,
             retries=False,
             redirect=False,
@@ -87,6 +110,50 @@ class Transport:
         return proxied
 
 
+class _Deadline(NamedTuple):
+    at: float
+    monotonic: Callable[[], float]
+
+    def keep(self) -> None:
+        """Raise where the request has had its time."""
+        if self.monotonic() > self.at:
+            raise TooSlowError("the request has had its time")
+
+
+_DEADLINE: ContextVar[_Deadline] = ContextVar("deadline")
+"""Of the request that this thread has under way."""
+
+
+class _Body(io.BytesIO):
+    """What is sent, piece by piece until the deadline."""
+
+    def __init__(self, data: bytes, deadline: _Deadline) -> None:
+        super().__init__(data)
+        self._deadline = deadline
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._deadline.keep()
+        return super().read(size)
+
+
+class _Arriving(io.RawIOBase):
+    """What is received, as it comes and until the deadline."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        _DEADLINE.get().keep()
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class _Lines(io.BufferedReader):
     """Remembers the line that was read last: empty where the connection was cut."""
 
@@ -100,10 +167,13 @@ class _Lines(io.BufferedReader):
 class _WholeHeaders(HTTPResponse):
     """An answer whose headers have their end; to the standard library, cut-off ones are whole."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.fp = self._lines = _Lines(_Arriving(self.fp.detach()))
+
     def begin(self) -> None:
-        self.fp = lines = _Lines(self.fp.detach())
         super().begin()
-        if not lines.last:
+        if not self._lines.last:
             raise IncompleteRead(b"")
 
 

@@ -6,17 +6,21 @@ Invariants:
 - Seals and acknowledgements happen in the calling thread, puts in others; no transaction is open while a
   put is under way, and at most `parallel` objects are in memory, however long the backlog.
 - An error of one object stops no other. An error of the store ends the run: everything stays sealed.
+- Where the store says how long to wait, nobody puts before: not the other puts of the run either.
+- Of a doubted batch, the store's word that the key exists is no confirmation: a person looks.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import datetime
 from typing import NamedTuple
 
 from outbox.delivery import Batch, Delivery, Limits, Sealed
-from outbox.errors import DataError, ObjectError, OutboxError, PermanentError, worst
+from outbox.errors import DataError, ObjectError, OutboxError, PermanentError, TransientError, worst
 from outbox.retry import Retry
 from uploader.compression import compress
-from uploader.objectstore import ObjectStore, Receipt
+from uploader.objectstore import ObjectStore, OtherBytesError, Receipt
 
 MAX_FAILURES_IN_A_ROW = 3
 """So many objects refused with none accepted in between: it is the store, not the objects."""
@@ -43,6 +47,8 @@ class Upload:
         parallel: int,
         run_id: int,
         on_sent: Callable[[Batch], None] = lambda _batch: None,
+        on_clock: Callable[[datetime], None] = lambda _server_time: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._delivery = delivery
         self._store = store
@@ -52,6 +58,9 @@ class Upload:
         self._parallel = parallel
         self._run_id = run_id
         self._on_sent = on_sent
+        self._on_clock = on_clock
+        self._monotonic = monotonic
+        self._told_to_wait: tuple[float, TransientError] | None = None
         self._errors: list[OutboxError] = []
         self._failures_in_a_row = 0
 
@@ -67,7 +76,7 @@ class Upload:
                 if not in_flight:
                     break
                 done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
-                for future in done:
+                for future in sorted(done, key=lambda each: each.exception() is None):  # a doubt first
                     self._settle(in_flight.pop(future), future)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -112,13 +121,33 @@ class Upload:
     def _put(self, batch: Batch, lines: bytes) -> Put:
         data = compress(lines, batch.encoding)
         del lines  # a retry may wait for minutes: hold only what it sends
-        return Put(self._retry(lambda: self._store.put(batch.object_key, data)), len(data))
+        return Put(self._retry(lambda: self._put_once(batch.object_key, data)), len(data))
+
+    def _put_once(self, key: str, data: bytes) -> Receipt:
+        """Put, unless the store has told any put of this run to wait; then that is what is said again."""
+        if self._told_to_wait:
+            until, said = self._told_to_wait
+            left_s = until - self._monotonic()
+            if left_s > 0:
+                raise TransientError(said.message, hint=said.hint, retry_after_s=left_s) from said
+        try:
+            return self._store.put(key, data)
+        except TransientError as error:
+            if error.retry_after_s:
+                self._told_to_wait = self._monotonic() + error.retry_after_s, error
+            raise
 
     def _settle(self, batch: Batch, future: Future[Put]) -> None:
         try:
             put = future.result()
         except OutboxError as error:
-            self._fail(batch, error)
+            self._note(batch, error)
+            self._failures_in_a_row += 1
+            return
+        if put.receipt.existed and self._delivery.is_doubted(batch):
+            what = f"{self._store.url} has {batch.object_key}, of which it said that it keeps other bytes"
+            hint = "look at that object: once it is deleted or moved away, the next upload puts it again"
+            self._note(batch, ObjectError(f"{what}. Nothing was lost", hint=hint))
             return
         self._delivery.acknowledge(
             batch,
@@ -128,12 +157,13 @@ class Upload:
             object_bytes=put.object_bytes,
         )
         self._failures_in_a_row = 0
+        if put.receipt.server_time:
+            self._on_clock(put.receipt.server_time)
         self._on_sent(batch)
 
-    def _fail(self, batch: Batch, error: OutboxError) -> None:
-        self._delivery.note_failure(batch, error)
+    def _note(self, batch: Batch, error: OutboxError) -> None:
+        self._delivery.note_failure(batch, error, doubted=isinstance(error, OtherBytesError))
         self._errors.append(error)
-        self._failures_in_a_row += 1
 
     def _is_store_wide(self) -> bool:
         denied = any(isinstance(e, PermanentError) and not isinstance(e, ObjectError) for e in self._errors)

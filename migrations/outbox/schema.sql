@@ -14,7 +14,8 @@ CREATE TABLE agents ( -- A row per identity that this database has had; the last
   host           TEXT NOT NULL,
   first_sequence INTEGER NOT NULL CHECK (first_sequence > 0),
   since          TEXT NOT NULL,
-  reason         TEXT NOT NULL CHECK (reason IN ('made', 'restored', 'cloned', 'moved'))
+  reason         TEXT NOT NULL CHECK (reason IN ('made', 'restored', 'cloned', 'moved', 'salvaged')),
+  checksum       INTEGER NOT NULL -- CRC-32 of the columns before it
 ) STRICT;
 
 CREATE TABLE backfills ( -- A row per asked-for stretch of the past; worked off after the live sources.
@@ -23,6 +24,7 @@ CREATE TABLE backfills ( -- A row per asked-for stretch of the past; worked off 
   since       TEXT NOT NULL,
   until       TEXT NOT NULL CHECK (until >= since),
   asked_at    TEXT NOT NULL,
+  checksum    INTEGER NOT NULL, -- CRC-32 of source, since, until and asked_at
   finished_at TEXT
 ) STRICT;
 
@@ -39,6 +41,7 @@ CREATE TABLE batches ( -- A row per sealed range of sequences: one object, its n
   status         TEXT NOT NULL DEFAULT 'sealed' CHECK (status IN ('sealed', 'sent')),
   attempts       INTEGER NOT NULL DEFAULT 0,
   last_error     TEXT,
+  doubted        INTEGER NOT NULL DEFAULT 0 CHECK (doubted IN (0, 1)), -- 1: a store said that it keeps other bytes
   sealed_at      TEXT NOT NULL,
   sent_at        TEXT,
   store          TEXT, -- the destination that confirmed it
@@ -51,7 +54,7 @@ CREATE TABLE batches ( -- A row per sealed range of sequences: one object, its n
 CREATE TABLE bodies ( -- A row per record whose text is still kept: its canonical JSON, written once.
   sequence INTEGER PRIMARY KEY,
   body     TEXT NOT NULL,
-  checksum INTEGER NOT NULL -- CRC-32 of the body, begun with the sequence
+  checksum INTEGER NOT NULL -- CRC-32 of its collected_at and the body, begun with the sequence
 ) STRICT;
 
 CREATE TABLE bookmarks ( -- A row per place from which a source, or one of its back-fills, resumes.
@@ -61,6 +64,7 @@ CREATE TABLE bookmarks ( -- A row per place from which a source, or one of its b
   bookmark    TEXT NOT NULL,
   revision    INTEGER NOT NULL CHECK (revision > 0), -- counts every page, so that no stale page passes for a fresh one
   stored_at   TEXT NOT NULL,
+  checksum    INTEGER NOT NULL, -- CRC-32 of the columns before it
   PRIMARY KEY (source, backfill_id, scope)
 ) STRICT, WITHOUT ROWID;
 
@@ -85,6 +89,14 @@ CREATE TABLE outbox ( -- A row per record: the ledger, and the memory that recog
   CHECK ((status = 'sent') = (batch_id IS NOT NULL))
 ) STRICT;
 
+CREATE TABLE refusals ( -- A row per source whose login was refused; gone once a login is accepted.
+  source      TEXT PRIMARY KEY,
+  salt        BLOB NOT NULL CHECK (length(salt) = 16),
+  fingerprint BLOB NOT NULL CHECK (length(fingerprint) = 32), -- scrypt of its section and its secrets
+  refused_at  TEXT NOT NULL,
+  reason      TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE rejected ( -- A row per input that could not become a record, however often it was read.
   id          INTEGER PRIMARY KEY AUTOINCREMENT,
   source      TEXT NOT NULL,
@@ -92,6 +104,7 @@ CREATE TABLE rejected ( -- A row per input that could not become a record, howev
   digest      BLOB NOT NULL CHECK (length(digest) = 16),
   raw         TEXT NOT NULL, -- at most 64 KiB of it
   count       INTEGER NOT NULL DEFAULT 1,
+  run_id      INTEGER NOT NULL DEFAULT 0, -- the last that read it; 0: no collect did
   first_at    TEXT NOT NULL,
   last_at     TEXT NOT NULL,
   resolved_at TEXT,
@@ -112,7 +125,9 @@ CREATE TABLE runs ( -- A row per command, and per source where the command is co
   oldest      TEXT, -- the earliest and the latest observed_at that were read
   newest      TEXT,
   objects     INTEGER NOT NULL DEFAULT 0,
-  sent        INTEGER NOT NULL DEFAULT 0
+  sent        INTEGER NOT NULL DEFAULT 0,
+  reasons     TEXT NOT NULL DEFAULT '{}', -- of the rejected: a JSON object of counts
+  clock_offset_s REAL -- of an upload: how far this clock was ahead of the store's; NULL: the store did not say
 ) STRICT;
 
 CREATE TABLE voided ( -- A row per seal that was given up, since its lines could not be made again; the range was sealed anew.
@@ -236,7 +251,8 @@ WHERE status = 'sealed' AND attempts > 0
 UNION ALL
 SELECT
   'rejected of ' || source,
-  CASE count(*) WHEN 1 THEN '1 input' ELSE count(*) || ' inputs' END || ' could not become records, as: ' || max(reason),
+  CASE count(*) WHEN 1 THEN '1 input' ELSE count(*) || ' inputs' END || ' could not become records, as: ' || max(reason)
+    || char(10) || 'Hint: outbox rejected list --source ' || source,
   min(first_at)
 FROM rejected
 WHERE resolved_at IS NULL

@@ -8,7 +8,22 @@ import logging
 import sys
 from io import TextIOWrapper
 
-from outbox.cli import agent, audit, check, demo, everyday, housework, setting, setup, status
+from outbox.cli import (
+    agent,
+    audit,
+    aws,
+    check,
+    demo,
+    everyday,
+    housework,
+    preview,
+    rejected,
+    setting,
+    setup,
+    snowflake,
+    sources,
+    status,
+)
 from outbox.cli.app import app
 from outbox.errors import Exit, OutboxError
 
@@ -16,18 +31,38 @@ __all__ = [
     "agent",
     "app",
     "audit",
+    "aws",
     "check",
     "demo",
     "everyday",
     "housework",
     "main",
+    "preview",
+    "rejected",
     "setting",
     "setup",
+    "snowflake",
+    "sources",
     "status",
 ]
 
 
-_IN_HELP = ("collect", "upload", "status", "check", "demo", "init", "options", "audit", "sql", "vacuum")
+_IN_HELP = (
+    "collect",
+    "upload",
+    "status",
+    "check",
+    "demo",
+    "init",
+    "sources",
+    "preview",
+    "options",
+    "audit",
+    "sql",
+    "vacuum",
+    "aws",
+    "snowflake",
+)
 app.registered_commands.sort(key=lambda command: _IN_HELP.index(getattr(command.callback, "__name__", "")))
 
 

@@ -16,7 +16,7 @@ from outbox import __version__
 from outbox.agents import Agent, current_agent, require_own
 from outbox.config import Config
 from outbox.database import Database
-from outbox.errors import ConfigError, PermanentError
+from outbox.errors import PermanentError
 from outbox.migrate import require_current, upgrade
 
 EVERY_DAY, SETTING_UP, HOUSEKEEPING, WHEN_WRONG = (
@@ -111,13 +111,11 @@ def _require_same_identity(config: Config, agent: Agent) -> None:
     ]
     for option, wanted, found in wrong:
         config.file.problem("agent", option, f"{wanted!r}, but the database is {found!r}'s")
-    try:
-        config.file.require_valid()
-    except ConfigError as error:
+    if wrong and (error := config.file.mistakes_in("agent")):  # a source's mistakes stop no other
         error.hint = (
             "both are fixed when the database is made; while nothing was sealed: outbox init --start-over"
         )
-        raise
+        raise error
 
 
 def start_log(config: Config, command: str) -> None:

@@ -1,20 +1,25 @@
-"""check: every mistake in the configuration at once, then the database, the disk and the secrets."""
+"""check: every mistake in the configuration at once, then whatever else would stop a scheduled run."""
 
 import os
 import stat
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated
 
 import typer
 
 from outbox import __version__
 from outbox.agents import current_agent
-from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path
+from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, open_database
+from outbox.cli.destination import destination
+from outbox.cli.expected import examined
+from outbox.cli.findings import Finding, failed, found, show
+from outbox.cli.status import room_offline
 from outbox.cli.text import number, size
-from outbox.config import Config, load
+from outbox.config import OWN_SOURCE, Config, load
 from outbox.database import Database
 from outbox.disk import free_bytes, require_room
-from outbox.errors import ConfigError, DataError, Exit, OutboxError, PermanentError, worst
+from outbox.errors import ConfigError, DataError, OutboxError, worst
 from outbox.host import host_name
 from outbox.migrate import migrations
 
@@ -23,33 +28,34 @@ _SQLITE = "SELECT sqlite_version()"
 _COLLECTED_SOURCES = "SELECT DISTINCT source FROM bookmarks"
 
 
-class Finding(NamedTuple):
-    """One line of the report; `code` is OK for what is right and for warnings."""
-
-    state: str
-    name: str
-    text: str
-    code: Exit = Exit.OK
-
-
 @app.command(rich_help_panel=EVERY_DAY)
-def check(context: typer.Context, config: ConfigOption = None) -> None:
-    """Find what is wrong before a scheduled run does. Nothing is stored, nothing leaves this machine."""
+def check(
+    context: typer.Context,
+    offline: Annotated[bool, typer.Option("--offline", help="Contact nobody.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Find what is wrong before a scheduled run does. No record is read, stored or sent.
+
+    What leaves this machine, unless --offline: the time and this program's
+    version, put as a trial object below check/ at the destination. Reading,
+    listing, overwriting and deleting it is tried, too: an agent's
+    credentials should not be able to.
+    """
     path = config_path(context, config)
     typer.echo(f"outbox {__version__}   {host_name()}\n{path.absolute()}\n")
     findings: list[Finding] = []
-    for finding in _findings(context, config):
+    for finding in _findings(context, config, offline=offline):
         findings.append(finding)
-        first, *rest = finding.text.splitlines()
-        typer.echo(f"{finding.state:8} {finding.name:13} {first}".rstrip())
-        for line in rest:
-            typer.echo(f"{'':8} {line}")
+        show(finding)
     counts = [sum(finding.state == state for finding in findings) for state in ("ok", "WARNING", "FAILED")]
-    typer.echo(f"\n{counts[0]} ok, {number(counts[1], 'warning')}, {counts[2]} failed. Nothing was stored.")
+    typer.echo(
+        f"\n{counts[0]} ok, {number(counts[1], 'warning')}, {counts[2]} failed. "
+        "No record was read, stored or sent."
+    )
     raise typer.Exit(int(worst(finding.code for finding in findings)))
 
 
-def _findings(context: typer.Context, option: ConfigOption) -> Iterator[Finding]:
+def _findings(context: typer.Context, option: ConfigOption, *, offline: bool) -> Iterator[Finding]:
     from outbox.cli.wiring import Configured, configured_sources
 
     sources: list[Configured] = []
@@ -65,19 +71,12 @@ def _findings(context: typer.Context, option: ConfigOption) -> Iterator[Finding]
     yield Finding("ok", "config", f"{number(len(config.sources), 'source')}, no mistakes")
     for source in sources:
         if source.error:  # a collector that is installed and cannot start
-            yield Finding("FAILED", source.name, str(source.error), source.error.exit_code)
-    yield _finding("database", lambda: _database(config))
-    yield _finding("disk", lambda: _disk(config))
-    yield _finding("destination", lambda: _destination(config))
+            yield failed(source.name, source.error)
+    yield found("database", lambda: _database(config))
+    yield found("disk", lambda: _disk(config))
+    yield from destination(config, offline=offline)
     yield from _secrets(config)
     yield from _renamed(config)
-
-
-def _finding(name: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding("ok", name, look())
-    except OutboxError as error:
-        return Finding("FAILED", name, str(error), error.exit_code)
 
 
 def _database(config: Config) -> str:
@@ -97,36 +96,17 @@ def _database(config: Config) -> str:
         bytes_used = config.database.stat().st_size
         upgrade = "" if database.version == len(migrations()) else ", to be upgraded by the next collect"
         return (
-            f"{size(bytes_used)}, agent {agent.agent_id[:8]}, schema {database.version}{upgrade}, "
-            f"integrity ok, SQLite {database.value(_SQLITE)}"
+            f"{size(bytes_used)}, intact, agent {agent.agent_id[:8]}, schema {database.version}{upgrade}, "
+            f"SQLite {database.value(_SQLITE)}"
         )
 
 
 def _disk(config: Config) -> str:
     require_room(config.folder, config.agent.disk_floor)
-    return f"{size(free_bytes(config.folder))} free, floor {size(config.agent.disk_floor)}"
-
-
-def _destination(config: Config) -> str:
-    from uploader.credentials import read_credentials
-
-    to, reference = config.upload.to, config.upload.credentials
-    if to.startswith("file:"):
-        return _directory(to)
-    credentials = read_credentials(reference, folder=config.folder)
-    key = f"key {credentials.shown}" if credentials else reference or "credentials of this machine"
-    return f"{to}, {key}; not contacted"
-
-
-def _directory(to: str) -> str:
-    from uploader.directory import folder_of
-
-    folder = folder_of(to)
-    if not folder.is_dir():
-        raise PermanentError(f"there is no folder {folder}", hint="make it, or correct [upload] to")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermanentError(f"{folder} may not be written", hint="let the account that runs outbox write it")
-    return to
+    room = ""
+    with suppress(OutboxError), open_database(config, readonly=True) as database:
+        room = room_offline(config, examined(config, database))
+    return f"{size(free_bytes(config.folder))} free{room}; floor {size(config.agent.disk_floor)}"
 
 
 def _secrets(config: Config) -> Iterator[Finding]:
@@ -152,7 +132,7 @@ def _secrets(config: Config) -> Iterator[Finding]:
 def _renamed(config: Config) -> Iterator[Finding]:
     try:
         with Database.open(config.database, readonly=True) as database:
-            collected = {row[0] for row in database.rows(_COLLECTED_SOURCES)}
+            collected = {row[0] for row in database.rows(_COLLECTED_SOURCES)} - {OWN_SOURCE}
     except OutboxError:
         return  # said already
     gone, new = sorted(collected - set(config.sources)), sorted(set(config.sources) - collected)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, now, open_database, say, start_log
-from outbox.config import Config, load
+from outbox.config import OWN_SOURCE, Config, load
 from outbox.disk import Reserve
-from outbox.errors import TransientError, worst
+from outbox.errors import Exit, TransientError, worst
 
 if TYPE_CHECKING:
-    from collectors.collect import Outcome
+    from collectors.collect import Collecting, Outcome, Source
+
+OWN_FLOOR_PART = 10
+"""Below the disk floor the agent itself is heard for as long as a tenth of it is free."""
 
 log = logging.getLogger("outbox")
 
@@ -37,13 +40,13 @@ def collect(
     until: Until = None,
     config: ConfigOption = None,
 ) -> None:
-    """Read what is new in the sources, and store it.
+    """Read what is new in the sources, and store it; then how the agent itself is (source "agent").
 
     With --since the past is read too: after the live sources, in pages, resumed by every later collect.
     """
     from collectors.collect import Collecting, Room
     from outbox.cli.progress import collecting_progress
-    from outbox.cli.wiring import configured_sources, open_sources
+    from outbox.cli.wiring import configured_sources, open_sources, own_source
     from outbox.store import Outbox
 
     window = _window(since, until)
@@ -55,15 +58,27 @@ def collect(
             for source in found:
                 outbox.ask_backfill(source.name, *window)
         room = Room(settings.folder, settings.agent.disk_floor)
+        own_room = Room(settings.folder, settings.agent.disk_floor // OWN_FLOOR_PART)
         Reserve(settings.folder).keep()
+        own = own_source(settings, database, named=OWN_SOURCE in (sources or []))
         with collecting_progress() as on_page:
             collecting = Collecting(outbox, room, limit_s=settings.agent.run_limit, on_page=on_page)
-            outcomes = collecting.sources(found) + collecting.backfills(found)
+            outcomes = collecting.sources(found)
+            if own:
+                outcomes += _collect_own(Collecting(outbox, own_room, limit_s=settings.agent.run_limit), own)
+            outcomes += collecting.backfills(found)
     if not found:
         say("No source is enabled: nothing was read.")
     for outcome in outcomes:
-        _report(outcome)
+        if outcome.source != OWN_SOURCE or outcome.error or outcome.counts.new:  # it was not due
+            _report(outcome)
     raise typer.Exit(int(worst(outcome.exit_code for outcome in outcomes)))
+
+
+def _collect_own(collecting: "Collecting", own: "Source") -> "list[Outcome]":
+    """Have the agent speak of itself; where another collect was faster, it has nothing to say any more."""
+    outcomes = collecting.sources([own])
+    return collecting.sources([own]) if outcomes[0].exit_code == Exit.TRANSIENT else outcomes
 
 
 def _window(since: datetime | None, until: datetime | None) -> tuple[str, str] | None:

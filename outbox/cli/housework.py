@@ -26,6 +26,8 @@ from outbox.config import load
 from outbox.database import Database
 from outbox.errors import DataError, PermanentError, TransientError
 
+_MANY_COLUMNS_WIDTH = 10_000
+
 
 @app.command(rich_help_panel=HOUSEKEEPING)
 def vacuum(context: typer.Context, config: ConfigOption = None) -> None:
@@ -97,11 +99,18 @@ def _show(database: Database, statement: str, *, as_json: bool) -> None:
             values = dict(zip(names, map(_json_value, row), strict=True))
             typer.echo(json.dumps(values, ensure_ascii=False, allow_nan=False))
         return
-    width = 200 if not sys.stdout.isatty() else None
-    table = apsw.ext.format_query_table(
-        database.connection, statement, text_width=width or _terminal_columns(), null="", truncate=2_000
-    )
+    width = 200 if not sys.stdout.isatty() else _terminal_columns()
+    try:
+        table = _table(database, statement, width)
+    except ValueError:  # too many columns for that
+        table = _table(database, statement, _MANY_COLUMNS_WIDTH)
     typer.echo(table.rstrip("\n"))
+
+
+def _table(database: Database, statement: str, width: int) -> str:
+    return apsw.ext.format_query_table(
+        database.connection, statement, text_width=width, null="", truncate=2_000
+    )
 
 
 def _json_value(value: object) -> object:

@@ -19,7 +19,7 @@ from outbox.config import Config
 from outbox.database import Database
 from outbox.delivery import Batch, Delivery, Limits
 from outbox.retry import Retry
-from outbox.runs import counts
+from outbox.runs import counts, note_clock
 from outbox.store import Outbox
 from uploader.objectstore import ObjectStore
 from uploader.upload import Upload
@@ -77,6 +77,7 @@ def upload_all(
                 parallel=options.parallel,
                 run_id=run_id,
                 on_sent=on_sent,
+                on_clock=lambda server_time: note_clock(database, run_id, server_time, now=now),
             )()
     finally:
         done = counts(database, run_id)

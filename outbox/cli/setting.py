@@ -10,7 +10,7 @@ import typer
 
 from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path
 from outbox.cli.private import make_private_folder, write_private
-from outbox.config import CORE, SOURCE, load
+from outbox.config import CORE, OWN_SOURCE, SOURCE, load
 from outbox.errors import PermanentError
 from outbox.options import Options
 
@@ -53,16 +53,19 @@ def _ask(what: str) -> str:
 @app.command(rich_help_panel=SETTING_UP)
 def options() -> None:
     """Print every option of every section with its default, as a configuration."""
-    from collectors.registry import kinds, load
+    from collectors.registry import described, load
+    from outbox.health_source import HealthOptions
 
     typer.echo("# Every option. Those without # must be given; those with # show their default.")
     typer.echo("# A source's name, after [source: is free: a-z, 0-9, - and _. There may be many of one kind.")
     for name, model in CORE.items():
         typer.echo("\n".join(_section(name, model)))
-    for kind in kinds():
-        collector = load(kind)
-        if collector:
-            typer.echo("\n".join(_section(f"{SOURCE}{kind}", collector.Options, kind)))
+    typer.echo("\n".join(_section(SOURCE + OWN_SOURCE, HealthOptions)))
+    for kind in described():
+        if not kind.can_start:
+            typer.echo(f"\n# [{SOURCE}{kind.name}]: {kind.problem}")
+        elif collector := load(kind.name):
+            typer.echo("\n".join(_section(SOURCE + kind.name, collector.Options, kind.name)))
 
 
 def _section(name: str, model: type[Options], kind: str | None = None) -> Iterator[str]:

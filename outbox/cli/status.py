@@ -1,6 +1,7 @@
 """status: is everything all right, and if not, what to do."""
 
 import json
+import textwrap
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -9,14 +10,13 @@ from rich.console import Console
 
 from outbox import __version__
 from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, now, open_database
+from outbox.cli.expected import examined
 from outbox.cli.text import age, number, size
-from outbox.config import SOURCE, Config, load
+from outbox.config import Config, load
 from outbox.disk import free_bytes
 from outbox.errors import Exit
-from outbox.health import Health, examine
-from outbox.options import parse_duration_s
+from outbox.health import Health
 
-_DEFAULT_EVERY_S = 900.0
 _INDENT = " " * 11
 _MANY_DAYS = 2_000
 
@@ -30,31 +30,13 @@ def status(
     """Say whether everything is all right: what waits, what was delivered, and what needs a person."""
     settings = load(config_path(context, config))
     with open_database(settings, readonly=True) as database:
-        health = examine(
-            database,
-            every_s={name: _every_s(settings, name) for name in settings.sources if _enabled(settings, name)},
-            upload_every_s=settings.upload.every,
-            now=now,
-        )
+        health = examined(settings, database)
     if as_json:
         typer.echo(json.dumps(_as_json(settings, health), ensure_ascii=False, indent=2))
     else:
         _show(settings, health)
     if health.problems or health.missing:
         raise typer.Exit(int(Exit.PERMANENT))
-
-
-def _every_s(config: Config, source: str) -> float:
-    """How often a source is expected; read from the text, since the collector need not be loaded for it."""
-    try:
-        return parse_duration_s(config.file.text(SOURCE + source, "every") or "")
-    except ValueError:
-        return _DEFAULT_EVERY_S
-
-
-def _enabled(config: Config, source: str) -> bool:
-    """Whether a source is expected to run at all; one that was switched off is not overdue."""
-    return (config.file.text(SOURCE + source, "enabled") or "yes").strip().lower() != "no"
 
 
 def _as_json(config: Config, health: Health) -> dict[str, object]:
@@ -110,19 +92,20 @@ def _show(config: Config, health: Health) -> None:
     _show_sources(config, console, health, moment)
     show(
         f"Disk       {size(_database_bytes(config))} used, {size(free_bytes(config.folder))} free"
-        f"{_room(config, health)}"
+        f"{room_offline(config, health)}"
     )
 
 
 def _show_problems(console: Console, health: Health, moment: datetime) -> None:
-    problems = list(health.problems)
+    problems, room = list(health.problems), console.width - len(_INDENT)
     count = f"{len(problems)} things need a person." if len(problems) > 1 else "Something needs a person."
     console.print("[bold red]PROBLEM[/]   ", end="")
     console.print(count, markup=False)
     for problem in problems:
         console.print(f"\n{_INDENT}{problem.what}, since {age(problem.since, moment)} ago", markup=False)
         for line in problem.why.splitlines():
-            console.print(f"{_INDENT}{line}", markup=False)
+            for part in [line] if line.startswith("Hint:") else textwrap.wrap(line, room):
+                console.print(f"{_INDENT}{part}", markup=False)
     if health.refused_since:
         runs = f"{health.refused_runs:,} runs were" if health.refused_runs > 1 else "1 run was"
         console.print(
@@ -162,7 +145,8 @@ def _next_upload(config: Config, health: Health) -> str:
     return f"   {when} {_clock(config, due.isoformat())}"
 
 
-def _room(config: Config, health: Health) -> str:
+def room_offline(config: Config, health: Health) -> str:
+    """Return for how long the disk has room without an upload, as a sentence goes on; empty where unknown."""
     spare = free_bytes(config.folder) - config.agent.disk_floor
     if spare <= 0:
         return ": below the floor, collecting waits"

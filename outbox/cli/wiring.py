@@ -1,7 +1,8 @@
 """From the configuration to the sources that it describes, with their network and secrets."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from collectors.collect import Source
@@ -9,8 +10,12 @@ from collectors.collector import Collector, Context, SourceOptions, Window
 from collectors.http import Http
 from collectors.registry import kinds, load
 from outbox.cli.app import now
-from outbox.config import SOURCE, Config, ConfigFile
+from outbox.cli.expected import examined, expected_s
+from outbox.config import OWN_SOURCE, SOURCE, Config, ConfigFile
+from outbox.database import Database
 from outbox.errors import ConfigError, OutboxError
+from outbox.health_source import HealthOptions, HealthSource, UploadKey
+from outbox.options import Options, SecretRef
 from outbox.record import Page
 from outbox.retry import Retry
 
@@ -18,8 +23,8 @@ from outbox.retry import Retry
 class Unusable:
     """A source that cannot begin: it fails when it is collected, with its reason, and stops no other."""
 
-    def __init__(self, error: OutboxError) -> None:
-        self.error = error
+    def __init__(self, error: OutboxError | None) -> None:
+        self.error = error or ConfigError(["cannot be used"])
 
     def collect(
         self,
@@ -41,14 +46,52 @@ class Configured(NamedTuple):
 
 def configured_sources(file: ConfigFile) -> list[Configured]:
     """Return every source of the file; the mistakes in their sections are noted in it, too."""
+    file.section(SOURCE + OWN_SOURCE, HealthOptions)
     return [_configured(file, name) for name in file.sources]
+
+
+def own_source(config: Config, database: Database, *, named: bool) -> Source | None:
+    """Return the source that is the agent itself; None where it is switched off and was not named.
+
+    It belongs to every collect, whatever sources that one names: its silence is the alarm.
+    """
+    options = config.file.section(SOURCE + OWN_SOURCE, HealthOptions)
+    if not options:
+        return Source(OWN_SOURCE, Unusable(config.file.mistakes_in(SOURCE + OWN_SOURCE)))
+    if not options.enabled and not named:
+        return None
+    return Source(
+        OWN_SOURCE,
+        HealthSource(
+            database,
+            every_s=0.0 if named else options.every,
+            expected_s=expected_s(config),
+            examine=lambda: examined(config, database),
+            upload_key=lambda: _upload_key(config),
+            now=now,
+        ),
+    )
+
+
+def _upload_key(config: Config) -> UploadKey:
+    from uploader.credentials import read_credentials
+
+    reference = config.upload.credentials
+    letters = age_s = None
+    with suppress(OutboxError):
+        found = read_credentials(reference, folder=config.folder)
+        letters = found.shown[-4:] if found else None
+    if reference.startswith("file:"):
+        with suppress(OSError):
+            age_s = now().timestamp() - (config.folder / reference.removeprefix("file:")).stat().st_mtime
+    return UploadKey(letters, age_s)
 
 
 @contextmanager
 def open_sources(config: Config, wanted: Sequence[str]) -> Iterator[list[Source]]:
     """Yield the wanted sources, or all that are enabled; ConfigError for unknown names."""
-    if unknown := [name for name in wanted if name not in config.sources]:
-        known = ", ".join(config.sources) or "none"
+    if unknown := [name for name in wanted if name not in (*config.sources, OWN_SOURCE)]:
+        known = ", ".join((*config.sources, OWN_SOURCE))
         raise ConfigError(
             [f"there is no source {name!r} in {config.file.path}" for name in unknown], hint=f"known: {known}"
         )
@@ -63,18 +106,44 @@ def open_sources(config: Config, wanted: Sequence[str]) -> Iterator[list[Source]
 
 def _open(config: Config, source: Configured, http: Http) -> Source:
     if source.collector is None or source.options is None:
-        return Source(source.name, Unusable(source.error or ConfigError([f"{source.name} cannot be used"])))
+        return Source(source.name, Unusable(source.error))
     context = Context(
         source=source.name,
         timezone=source.options.timezone or config.agent.timezone,
         http=http,
         secret=lambda reference: reference.read(config.folder),
         now=now,
+        network=config.network,
     )
     try:
-        return Source(source.name, source.collector(source.options, context))
+        return Source(source.name, source.collector(source.options, context), lambda: _login(config, source))
     except OutboxError as error:
         return Source(source.name, Unusable(error))
+
+
+def _login(config: Config, source: Configured) -> str:
+    """Return what the login of a source rests upon: its section as it is written, and its secrets."""
+    secrets = []
+    for reference in _references(source.options):
+        with suppress(OutboxError):
+            secrets.append((str(reference), reference.read(config.folder)))
+    return json.dumps([sorted(config.file.options(SOURCE + source.name).items()), sorted(secrets)])
+
+
+def _references(value: object) -> Iterator[SecretRef]:
+    """Yield the references to secrets in a section's model, also in lists, mappings and models in it."""
+    if isinstance(value, SecretRef):
+        yield value
+        return
+    parts: Iterable[object] = ()
+    if isinstance(value, Options):
+        parts = dict(value).values()
+    elif isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, (tuple, list, set, frozenset)):
+        parts = value
+    for part in parts:
+        yield from _references(part)
 
 
 def _configured(file: ConfigFile, name: str) -> Configured:

@@ -18,13 +18,14 @@ from typing import Any
 
 import psutil
 
+from outbox.checksums import record_checksum
 from outbox.database import Database
 from outbox.delivery import Delivery, Limits
 from outbox.page import normalise_page
 from outbox.record import Page, Record
 from outbox.retry import Retry
 from outbox.runs import recorded
-from outbox.store import _INSERT_BODY, _INSERT_ROW, Outbox, checksum
+from outbox.store import _INSERT_BODY, _INSERT_ROW, Outbox
 from tests.support.agent import Clock, make
 from uploader.directory import DirectoryStore
 from uploader.upload import Upload
@@ -74,16 +75,14 @@ def timed(work: Callable[[], object]) -> float:
 
 def raw_insert(database: Database) -> float:
     """apsw's executemany of the same rows into the same tables and indexes, FULL; making them is not timed."""
-    total_s, sequence = 0.0, 0
+    total_s, sequence, moment = 0.0, 0, "2026-11-23T02:00:00.000Z"
     for page in pages(RECORDS):
         rows, bodies = [], []
         for entry in normalise_page(page, **PLACE).entries:
             sequence += 1
             record_id, content_hash, body = entry.record_id, entry.content_hash, entry.body
-            rows.append(
-                (sequence, record_id, content_hash, "weather", 1, "2026-11-23T02:00:00.000Z", len(body))
-            )
-            bodies.append((sequence, body, checksum(sequence, body)))
+            rows.append((sequence, record_id, content_hash, "weather", 1, moment, len(body)))
+            bodies.append((sequence, body, record_checksum(sequence, moment.encode(), body)))
 
         def insert(rows: list[Any] = rows, bodies: list[Any] = bodies) -> None:
             with database.transaction():

@@ -37,6 +37,8 @@ disk_floor = 1MB
 [upload]
 to = {to}
 """
+# The agent's own records would be counted with those of a test: only test_agent_source.py has them.
+SILENT = "[source:agent]\nenabled = no\n"
 WEATHER = """\
 [source:{name}]
 collector = open_meteo
@@ -51,8 +53,11 @@ import sys
 import threading
 from datetime import UTC, datetime
 
+from pydantic import Field
+
 from collectors.collector import SourceOptions
-from outbox.record import Page, Record
+from outbox.options import Lines
+from outbox.record import Page, Record, Rejected
 
 
 class Collector:
@@ -80,6 +85,34 @@ class Fixed(Collector):
         good = Record(stream="s", entity="Jyväskylä", observed_at=moment, values={"t": 3.5}, units={"t": "°C"})
         bad = Record(stream="s", entity="bad", observed_at=moment, values={"t": float("nan")})
         yield Page(records=[good, bad], bookmark="done")
+
+
+class LinesOptions(SourceOptions):
+    decimal: str = Field(".", description="How a fraction is written.")
+    lines: Lines = Field((), description="What is read.")
+
+
+class Mended(Collector):
+    Options = LinesOptions
+
+    def __init__(self, options, context):
+        self.options = options
+
+    def collect(self, bookmarks, window=None):
+        found = [self.reread(line) for line in self.options.lines]
+        records = [each for each in found if isinstance(each, Record)]
+        yield Page(records=records, rejected=[each for each in found if isinstance(each, Rejected)], bookmark="1")
+
+    def reread(self, raw):
+        if raw == "-":
+            return None
+        name, _, text = raw.partition(" ")
+        try:
+            value = float(text.replace(self.options.decimal, "."))
+        except ValueError:
+            return Rejected(f"{text!r} is no number", raw)
+        moment = datetime(2026, 11, 23, 2, tzinfo=UTC)
+        return Record(stream="s", entity=name, observed_at=moment, values={"t": value})
 """
 
 
@@ -167,8 +200,8 @@ class Agent:
     def database(self):
         return self.folder / "outbox.db"
 
-    def configure(self, *sections, **changes):
-        """Write the configuration: sources, and options of [agent] and [upload] that differ."""
+    def configure(self, *sections, own=SILENT, **changes):
+        """Write the configuration: sources, the agent's own, and options of [agent] and [upload] that differ."""
         text = CONFIG.format(to=self.objects.as_uri())
         for option, value in changes.items():
             head, found, tail = text.partition(f"\n{option} = ")
@@ -176,7 +209,7 @@ class Agent:
                 text = f"{head}{found}{value}\n{tail.partition(chr(10))[2]}"
             else:
                 text = f"{text}{option} = {value}\n"
-        self.config.write_text(text + "".join(sections), encoding="utf-8")
+        self.config.write_text(text + "".join(sections) + own, encoding="utf-8")
         return self
 
     def make(self):
@@ -221,7 +254,9 @@ def collectors(tmp_path):
     (info / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: thirdparty\nVersion: 1.0\n", encoding="utf-8"
     )
-    points = "".join(f"{name} = thirdparty:{name.title()}\n" for name in ("broken", "hanging", "fixed"))
+    points = "".join(
+        f"{name} = thirdparty:{name.title()}\n" for name in ("broken", "hanging", "fixed", "mended")
+    )
     points += "absent = not_installed:Absent\n"
     (info / "entry_points.txt").write_text("[outbox.collectors]\n" + points, encoding="utf-8")
     return {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(site)])}

@@ -1,11 +1,14 @@
 """check: everything that is wrong, before a scheduled run finds it."""
 
 import os
+import re
 import sqlite3
+import sys
 from contextlib import closing
 
 import pytest
 
+from outbox.cli.findings import Finding, show
 from outbox.cli.text import age, number, size
 from tests.cli.conftest import WEATHER, source
 from tests.cli.test_init import now, store_one
@@ -26,7 +29,7 @@ def test_a_healthy_agent_is_ok_and_nothing_is_stored(agent, outbox):
     result = outbox("check")
     assert (result.code, result.err) == (0, "")
     assert states(result) == dict.fromkeys(("config", "database", "disk", "destination"), "ok")
-    assert result.out.endswith("4 ok, 0 warnings, 0 failed. Nothing was stored.\n")
+    assert result.out.endswith("4 ok, 0 warnings, 0 failed. No record was read, stored or sent.\n")
     assert {path: path.read_bytes() for path in agent.folder.rglob("*") if path in before} == before
 
 
@@ -39,7 +42,7 @@ def test_every_mistake_of_the_configuration_is_shown_at_once(agent, outbox):
     for line in (2, 7, 10, 11, 13):
         assert f"config.ini:{line}  [" in report
     assert "did you mean current?" in report
-    assert "'nothing' is unknown; known: open_meteo" in report
+    assert "'nothing' is unknown; known: email, files, open_meteo" in report
     assert "0 ok, 0 warnings, 1 failed" in report
 
 
@@ -110,9 +113,10 @@ def test_a_disk_below_the_floor_is_found(agent, outbox):
     assert (result.code, states(result)["disk"]) == (73, "FAILED")
 
 
-def test_a_local_destination_that_is_not_there_is_found_and_not_made(agent, outbox):
+@pytest.mark.parametrize("how", [(), ("--offline",)], ids=["tried", "offline"])
+def test_a_local_destination_that_is_not_there_is_found_and_not_made(agent, outbox, how):
     agent.objects.rmdir()
-    result = outbox("check")
+    result = outbox("check", *how)
     assert (result.code, states(result)["destination"]) == (69, "FAILED")
     assert not agent.objects.exists()
 
@@ -128,9 +132,9 @@ def test_credentials_that_are_not_there_are_found(agent, outbox):
 def test_credentials_are_shown_by_their_ends_only(agent, outbox):
     agent.configure(to="s3://b/raw", credentials="file:secrets/aws")
     outbox("secret", "set", "aws", stdin="AKIACANARY0000007Q2F\nCANARYsecretaccesskey\n")
-    result = outbox("check")
+    result = outbox("check", "--offline")
     assert result.code == 0
-    assert "key AKIA…7Q2F" in result.out
+    assert "key AKIA…7Q2F; not contacted" in result.out
     assert "CANARY" not in result.out
 
 
@@ -155,10 +159,37 @@ def test_a_source_that_may_have_been_renamed_is_a_warning(agent, outbox):
     assert "sources" not in states(outbox("check"))
 
 
-def test_the_network_is_not_used(agent, outbox, weather):
+def test_sources_are_not_contacted(agent, outbox, weather):
     agent.configure(WEATHER.format(name="weather", url=weather.url))
     assert outbox("check").code == 0
     assert weather.requests == []
+
+
+def test_how_long_the_disk_has_room_is_said_once_a_day_is_known(agent, outbox, weather):
+    assert "offline" not in outbox("check").out
+    agent.configure(WEATHER.format(name="weather", url=weather.url))
+    assert outbox("collect").code == 0
+    assert re.search(r"ok +disk +\S+ [kMGT]B free: room for .+ offline; floor 1.0 MB\n", outbox("check").out)
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_on_a_terminal_lines_fit_and_no_word_is_lost(monkeypatch, capsys, width):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    words = ["word", "s3://b/raw", "AKIA…7Q2F,"] * 12
+    show(Finding("WARNING", "credentials", f"{' '.join(words)}\nHint: {' '.join(words)}"))
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("WARNING  credentials   word")
+    assert max(map(len, [first, *rest])) <= width
+    assert {len(line) - len(line.lstrip()) for line in rest} == {9, 23}
+    assert " ".join([first, *rest]).split() == ["WARNING", "credentials", *words, "Hint:", *words]
+
+
+def test_elsewhere_a_finding_stays_on_its_line(capsys):
+    show(Finding("ok", "x", "word " * 100 + "\nHint: y"))
+    assert (
+        capsys.readouterr().out == f"ok       x             {'word ' * 100}".rstrip() + "\n         Hint: y\n"
+    )
 
 
 def test_numbers_are_shown_in_three_digits():

@@ -145,3 +145,37 @@ def test_the_log_says_what_was_done_and_when(collecting, outbox):
     outbox("collect")
     log = (collecting.folder / "logs" / "collect.log").read_text(encoding="utf-8")
     assert "INFO outbox weather: " in log
+
+
+def test_a_refused_login_is_tried_once_until_its_secret_or_its_section_changes(agent, outbox, weather):
+    weather._fault = lambda _request, _reply: Reply(401, {}, b'{"error":true,"reason":"wrong key"}')
+    section = WEATHER.format(name="weather", url=weather.url) + "api_key = file:secrets/meteo\n"
+    agent.configure(section)
+    outbox("secret", "set", "meteo", stdin="CANARY-first-key\n")
+    asked = []
+    for change in (None, None, "secret", None, "section", None):
+        if change == "secret":
+            outbox("secret", "set", "meteo", stdin="CANARY-second-key\n")
+        if change == "section":
+            agent.configure(section.replace("past_days = 0", "past_days = 1"))
+        before = len(weather.requests)
+        result = outbox("collect")
+        assert result.code == 69
+        assert "CANARY" not in result.err
+        asked.append(len(weather.requests) - before)
+    assert asked == [1, 0, 1, 0, 1, 0]
+    assert "FAILED  weather: its login was refused at " in result.err
+    weather._fault = lambda _request, reply: reply
+    agent.configure(section)
+    assert outbox("collect").code == 0
+    assert agent.query("SELECT count(*) FROM refusals") == [(0,)]
+
+
+def test_a_mistake_in_the_section_of_one_source_stops_no_other(agent, outbox, installed):
+    agent.configure(source("fixed", "wrong", "evry = 5m\n"), source("fixed"), source("unknown"))
+    result = outbox("collect")
+    assert result.code == 78
+    assert "ok      fixed: 1 new" in result.err
+    assert "FAILED  wrong: config.ini:" in result.err
+    assert "FAILED  unknown: config.ini:" in result.err
+    assert outbox("upload").code == 0

@@ -44,6 +44,17 @@ def test_a_record_that_was_rejected_is_a_problem(delivered, outbox):
     assert "1 input could not become records, as: nan is not a number that JSON can hold" in result.out
 
 
+def test_a_long_problem_is_broken_at_the_width_and_its_hint_is_not(agent, outbox, installed, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    agent.configure(source("mended", more=f"lines = {'many words ' * 20}\n"))
+    outbox("collect")
+    result = outbox("status")
+    shown = result.out.partition("rejected of mended")[2].partition("     acme")[0].splitlines()
+    assert len([line for line in shown if line.strip()]) > 4
+    assert max(len(line) for line in shown if "Hint" not in line) <= 60
+    assert " " * 11 + "Hint: outbox rejected list --source mended" in shown
+
+
 def test_json_is_for_machines(delivered, outbox):
     result = outbox("status", "--json")
     found = json.loads(result.out)

@@ -9,7 +9,7 @@ import pytest
 
 from collectors import collect as module
 from collectors.collect import Collecting, Room, Source
-from outbox.errors import DiskFullError, Exit, PermanentError, TransientError, worst
+from outbox.errors import DiskFullError, Exit, LoginRefusedError, PermanentError, TransientError, worst
 from outbox.record import Page, Rejected
 from tests.support.agent import Agent, Clock, make, opened, record
 
@@ -199,3 +199,46 @@ def test_a_backfill_of_a_source_that_was_not_asked_for_waits(agent):
     agent.outbox.ask_backfill("other", "2026-01-01", "2026-01-31")
     assert collecting(agent).backfills([Source("weather", Scripted(page(0)))]) == []
     assert len(agent.outbox.backfills()) == 1
+
+
+REFUSED = LoginRefusedError("the server answered 401", hint="look at its secret")
+
+
+def test_a_refused_login_is_not_tried_again_and_stops_no_other_source(agent):
+    mail, other = Scripted(REFUSED), Scripted(page(0))
+    for _ in range(2):
+        sources = [Source("mail", mail, lambda: "secret"), Source("weather", other)]
+        outcomes = collecting(agent).sources(sources)
+        assert [outcome.exit_code for outcome in outcomes] == [Exit.PERMANENT, Exit.OK]
+    assert (len(mail.asked), len(other.asked)) == (1, 2)
+    assert "is not tried again before 2026-11-23 08:00 UTC: the server answered 401" in str(outcomes[0].error)
+    assert agent.database.execute("SELECT exit_code FROM runs WHERE source = 'mail'") == [(69,), (69,)]
+
+
+def test_a_refused_login_is_tried_again_with_another_secret_and_forgotten_once_it_is_accepted(agent):
+    collecting(agent).sources([Source("mail", Scripted(REFUSED), lambda: "old")])
+    for secret in ("new", "old"):
+        source = Scripted(page(0))
+        (outcome,) = collecting(agent).sources([Source("mail", source, lambda secret=secret: secret)])
+        assert (outcome.exit_code, len(source.asked)) == (Exit.OK, 1)
+
+
+def test_a_login_refused_for_the_present_is_not_tried_for_the_past(agent):
+    agent.outbox.ask_backfill("mail", "2026-01-01", "2026-01-31")
+    source = Source("mail", Scripted(REFUSED), lambda: "secret")
+    loop = collecting(agent)
+    loop.sources([source])
+    (outcome,) = loop.backfills([source])
+    assert (outcome.exit_code, len(source.collector.asked)) == (Exit.PERMANENT, 1)
+    assert len(agent.outbox.backfills()) == 1
+
+
+def test_a_failure_of_another_kind_is_no_refusal_and_keeps_one(agent):
+    source = Source("mail", Scripted(TransientError("later")), lambda: "secret")
+    for _ in range(2):
+        collecting(agent).sources([source])
+    assert len(source.collector.asked) == 2
+    collecting(agent).sources([Source("mail", Scripted(REFUSED), lambda: "secret")])
+    agent.clock.advance(hours=6)
+    collecting(agent).sources([source])
+    assert agent.database.value("SELECT count(*) FROM refusals") == 1

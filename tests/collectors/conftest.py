@@ -11,6 +11,7 @@ from collectors.open_meteo import OpenMeteo
 from outbox.retry import Retry
 from outbox.sections import NetworkOptions
 from tests.collectors.loopback import Loopback
+from tests.support import postgres as postgresql
 
 DATA = Path(__file__).parent.parent / "data"
 KEY = "CANARY-7f3a19c2-key"
@@ -81,3 +82,12 @@ def make_source(make_http, clock):
         return OpenMeteo(model, context)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL of our own; the test is skipped where none is installed."""
+    if reason := postgresql.reason_not_to_run():
+        pytest.skip(reason)
+    with postgresql.serving() as server:
+        yield server

@@ -19,6 +19,7 @@ class Ask(NamedTuple):
     method: str
     target: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 class Tunnel(NamedTuple):
@@ -56,7 +57,8 @@ class _Handler(socketserver.StreamRequestHandler):
         while line := self.rfile.readline().decode("latin-1").strip():
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        ask = Ask(first[0], first[1], headers)
+        body = self.rfile.read(int(headers.get("content-length", 0)))
+        ask = Ask(first[0], first[1], headers, body)
         self.server.asks.append(ask)
         answer = self.server.script(ask)
         if answer is RESET:

@@ -1,11 +1,14 @@
 import gzip
+import json
+import logging
 import socket
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from urllib.parse import quote, quote_plus
 
 import pytest
 
-from collectors.http import Answer, check_status, said
+from collectors.http import Answer, Request, check_status, said
 from outbox import __version__
 from outbox.errors import ConfigError, PermanentError, TransientError
 from tests.collectors.loopback import RESET, reply
@@ -313,3 +316,65 @@ def test_it_can_be_used_again_after_close(serve, make_http):
     http.close()
     http.close()
     assert http.get(server.url, {}, read=whole).status == 200
+
+
+def test_a_post_sends_its_body_again_at_each_attempt(serve, make_http):
+    answers = [reply(503), reply(200, b"found")]
+    server = serve(lambda _ask: answers.pop(0))
+    request = Request(server.url, {}, method="POST", headers={"X-A": "b"}, body=b'{"q": 1}')
+    assert (
+        make_http(attempts=2).send(request, read=lambda answer: check_status(answer) or answer.body)
+        == b"found"
+    )
+    assert [(ask.method, ask.body, ask.headers["x-a"]) for ask in server.asks] == [
+        ("POST", b'{"q": 1}', "b")
+    ] * 2
+
+
+def test_parameters_join_the_query_that_an_address_has(serve, make_http):
+    server = serve(lambda _ask: reply())
+    http = make_http()
+    http.send(Request(server.url + "/x?a=%2C&b", {"c": "d e"}), read=whole)
+    http.send(Request(server.url + "/x?a=%2C&b", {}), read=whole)
+    assert [ask.target for ask in server.asks] == ["/x?a=%2C&b&c=d+e", "/x?a=%2C&b"]
+
+
+def test_what_a_request_calls_secret_is_struck_out_in_every_form(serve, make_http):
+    known = 'CANARY "a\\b"/%+ä'
+    forms = [known, json.dumps(known), quote(known), quote_plus(known), f"x{known}y"]
+    server = serve(lambda _ask: reply(403, " | ".join(forms).encode()))
+    with pytest.raises(PermanentError) as caught:
+        make_http().send(Request(server.url, {}, secrets=(known,)), read=check_status)
+    assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize("before", range(150, 200, 3))
+def test_a_secret_that_a_quotation_cuts_in_two_is_struck_out(serve, make_http, before):
+    server = serve(lambda _ask: reply(403, b"-" * before + CANARY.encode() * 3))
+    with pytest.raises(PermanentError) as caught:
+        make_http().send(Request(server.url, {}, secrets=(CANARY,)), read=check_status)
+    assert "CANA" not in str(caught.value)
+
+
+@pytest.mark.parametrize("before", range(970, 1_000, 3))
+def test_a_secret_that_a_long_message_cuts_in_two_is_struck_out(serve, make_http, before):
+    def read(_answer):
+        raise PermanentError("-" * before + CANARY + "-" * (1_988 - before) + CANARY + "-" * 100)
+
+    server = serve(lambda _ask: reply())
+    with pytest.raises(PermanentError) as caught:
+        make_http().send(Request(server.url, {}, secrets=(CANARY,)), read=read)
+    assert not any(CANARY[start : start + 5] in str(caught.value) for start in range(len(CANARY) - 5))
+
+
+def test_a_secret_that_no_header_can_hold_is_not_in_the_traceback(serve, make_http):
+    with pytest.raises(PermanentError, match="cannot be sent") as caught:
+        make_http().get(serve(lambda _ask: reply()).url, {}, read=whole, headers={"X-Key": f"{CANARY}ä"})
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_no_log_holds_a_query(serve, make_http, caplog):
+    caplog.set_level(logging.DEBUG)
+    make_http().get(serve(lambda _ask: reply()).url, {"apikey": CANARY}, read=whole)
+    assert CANARY not in caplog.text

@@ -64,6 +64,7 @@ class Result:
     silent_losses: int = 0
     failures: int = 0
     seconds: float = 0.0
+    flips_by_table: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
     @property
@@ -83,14 +84,22 @@ class EndlessError(BaseException):
 
 
 def run(flips: int, seed: int, only: str = "") -> Result:
-    """Try every named damage (whose name contains `only`), and so many flips of one bit."""
+    """Try every named damage (whose name contains `only`), and so many flips of one bit.
+
+    The flips fall in turn on each table (with its indexes), and anywhere: the empty ones too.
+    """
     began, result = time.monotonic(), Result(seed, flips=flips)
     with vfs.scratch() as folder:
         prepared = prepare(folder)
         chance = random.Random(seed)
         damages = [image for image in named(prepared, chance) if only in image.name]
-        for image in (*damages, *(flipped(prepared, chance) for _ in range(flips))):
+        for image in damages:
             examine(folder, prepared, image, result)
+        places = ["", *prepared.used]
+        for number in range(flips):
+            place = places[number % len(places)]
+            result.flips_by_table[place or "anywhere"] += 1
+            examine(folder, prepared, flipped(prepared, chance, place), result)
     result.seconds = round(time.monotonic() - began, 1)
     return result
 

@@ -19,7 +19,7 @@ from outbox.database import Database
 from outbox.delivery import Delivery, Limits
 from outbox.errors import ConfigError
 from outbox.migrate import upgrade
-from outbox.record import Page
+from outbox.record import Page, Rejected
 from outbox.retry import Retry
 from outbox.runs import recorded
 from outbox.store import Outbox
@@ -32,11 +32,13 @@ from uploader.upload import Upload
 LIMITS = Limits(6, 10**6)
 SENT, STORED, SEALED, COLLECTED = 24, 30, 36, 60
 """How far the agent had come: confirmed, stored without a confirmation, sealed, collected."""
+PAGE_BYTES = 4_096
 TIMES = ("2026-11-23T02:01:00.000Z", "2026-11-23T02:02:00.000Z")
 """When it collects what is not confirmed, and when it goes on."""
 PAGES = [
     Page(
         records=[record(number, f"{number:03d}" * 100) for number in range(12 * page, 12 * page + 12)],
+        rejected=[Rejected(reason="no time", raw=f"line {page}")],
         bookmark=str(page + 1),
     )
     for page in range(7)
@@ -60,6 +62,9 @@ PLACES = {
     "the schema's version": (rb"\A(SQLite format 3.{45}).{4}", b"\\1\0\0\0\0"),
 }
 """Texts of the database, and what becomes of them."""
+_PAGES = """
+SELECT s.tbl_name, d.pageno FROM sqlite_schema AS s JOIN dbstat AS d ON d.name = s.name ORDER BY 1, 2
+"""
 Files = dict[str, bytes]
 
 
@@ -84,9 +89,13 @@ class Image(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """The agent's files in both shapes, a backup and a -wal from before, what is stored, every true line."""
+    """The agent's files in both shapes, a backup and a -wal from before, what is stored, every true line.
+
+    `used` says which bytes of the checkpointed shape each table uses, its indexes with it.
+    """
 
     shapes: dict[str, Files]
+    used: dict[str, list[int]]
     backup: Files
     earlier: bytes
     objects: dict[str, bytes]
@@ -98,6 +107,7 @@ def prepare(folder: Path) -> Prepared:
     clock, store = Clock(), Store({})
     make(folder / "outbox.db", clock)
     with vfs.frequent_checkpoints(0), Database.open(folder / "outbox.db") as database:
+        Outbox(database, now=clock).ask_backfill("another", "2026-01-01", "2026-02-01")
         collect(database, clock, folder, limit=2)
         upload(database, clock, store)
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -118,19 +128,30 @@ def prepare(folder: Path) -> Prepared:
     assert go_on(folder, store) == [None] * 3
     lines = {json.loads(line)["sequence"]: line for line in lines_of(store.objects)}
     assert sorted(lines) == list(range(1, sum(len(page.records) for page in PAGES) + 1))
-    return Prepared(shapes, backup, earlier, objects, lines)
+    return Prepared(shapes, _used(shapes["checkpointed"]["outbox.db"]), backup, earlier, objects, lines)
 
 
-def flipped(prepared: Prepared, chance: random.Random) -> Image:
-    """Flip one bit, anywhere in the database and its -wal."""
+def flipped(prepared: Prepared, chance: random.Random, table: str = "") -> Image:
+    """Flip one bit: in a page of a table or its indexes, else anywhere in the database and its -wal."""
+    if table:
+        return flipped_at(prepared, chance.choice(prepared.used[table]), chance.randrange(8), table)
     shape = chance.choice(list(prepared.shapes))
-    files = dict(prepared.shapes[shape])
+    files = prepared.shapes[shape]
     at = chance.randrange(8 * sum(len(files[name]) for name in ("outbox.db", "outbox.db-wal")))
     name = "outbox.db" if at < 8 * len(files["outbox.db"]) else "outbox.db-wal"
     at -= 0 if name == "outbox.db" else 8 * len(files["outbox.db"])
+    return _flip(files, name, at // 8, at % 8, shape)
+
+
+def flipped_at(prepared: Prepared, at: int, bit: int, what: str = "") -> Image:
+    """Flip this bit of the checkpointed database."""
+    return _flip(prepared.shapes["checkpointed"], "outbox.db", at, bit, what)
+
+
+def _flip(files: Files, name: str, at: int, bit: int, what: str) -> Image:
     content = bytearray(files[name])
-    content[at // 8] ^= 1 << at % 8
-    return Image(f"{shape}, {name} byte {at // 8} bit {at % 8}", files | {name: bytes(content)})
+    content[at] ^= 1 << bit
+    return Image(f"{what}, {name} byte {at} bit {bit}", files | {name: bytes(content)})
 
 
 def named(prepared: Prepared, chance: random.Random) -> Iterator[Image]:
@@ -148,10 +169,10 @@ def named(prepared: Prepared, chance: random.Random) -> Iterator[Image]:
             damaged = {"outbox.db": content, "outbox.witness": files["outbox.witness"]}
             yield Image(f"{shape}, {name}", damaged, must_refuse=True)
         content = files["outbox.db"]
-        for begin in range(0, len(content), 4_096):
-            zeroed = content[:begin] + bytes(4_096) + content[begin + 4_096 :]
-            yield Image(f"{shape}, page {begin // 4_096 + 1} zeroed", files | {"outbox.db": zeroed})
-        for unit in (1, 4_096) * 4:
+        for begin in range(0, len(content), PAGE_BYTES):
+            zeroed = content[:begin] + bytes(PAGE_BYTES) + content[begin + PAGE_BYTES :]
+            yield Image(f"{shape}, page {begin // PAGE_BYTES + 1} zeroed", files | {"outbox.db": zeroed})
+        for unit in (1, PAGE_BYTES) * 4:
             size = chance.randrange(1, len(content) // unit) * unit
             yield Image(f"{shape}, cut to {size} bytes", files | {"outbox.db": content[:size]})
         for what, (sought, instead) in PLACES.items():
@@ -168,6 +189,21 @@ def named(prepared: Prepared, chance: random.Random) -> Iterator[Image]:
     for _ in range(12):
         size = chance.randrange(len(wal))
         yield Image(f"the -wal is cut to {size} bytes", live | {"outbox.db-wal": wal[:size]})
+
+
+def _used(content: bytes) -> dict[str, list[int]]:
+    """The bytes of each table that mean something: headers, pointers and cells, but no free space."""
+    with vfs.scratch() as folder:
+        (folder / "outbox.db").write_bytes(content)
+        connection = apsw.Connection(str(folder / "outbox.db"))
+        used: dict[str, list[int]] = {}
+        for table, page in connection.execute(_PAGES):
+            begin = (page - 1) * PAGE_BYTES
+            cells, first = (int.from_bytes(content[begin + at : begin + at + 2]) for at in (3, 5))
+            header, end = range(begin, begin + 12 + 2 * cells), range(begin + first, begin + PAGE_BYTES)
+            used.setdefault(table, []).extend((*header, *end))
+        connection.close()
+        return used
 
 
 def _strangers() -> tuple[bytes, bytes]:

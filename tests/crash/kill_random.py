@@ -134,7 +134,10 @@ def start(folder: Path, role: str, name: str, chance: random.Random, worker: str
     """Start a worker, without `site` and by the interpreter itself.
 
     A virtual environment's python.exe is a launcher on Windows: killing it would not kill the worker.
+    What it compiles is kept for the next one, whatever this machine's settings are: half of a start is that.
     """
+    python_path = os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     with (folder / "stderr").open("ab") as stderr:
         return subprocess.Popen(
             [
@@ -142,7 +145,7 @@ def start(folder: Path, role: str, name: str, chance: random.Random, worker: str
                 *("-S", "-m", worker, role, str(folder), name, str(chance.getrandbits(32))),
             ],
             cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])},
+            env={**os.environ, **kept, "PYTHONPATH": python_path},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -270,10 +270,10 @@ def run(steps: int, number: int) -> dict[str, Any]:
     began, OutboxMachine.steps = time.perf_counter(), 0
     walks = 0
     while OutboxMachine.steps < steps:
-        chosen = number + walks
+        chosen, left = number + walks, max(steps - OutboxMachine.steps, 500)
         print(f"seed {chosen}", file=sys.stderr)
         with patch.object(upload, "compress", upload.compress):
-            run_state_machine_as_test(seed(chosen)(OutboxMachine), settings=configured(min(steps, 20_000)))
+            run_state_machine_as_test(seed(chosen)(OutboxMachine), settings=configured(min(left, 20_000)))
         walks += 1
     seconds = time.perf_counter() - began
     return {"seed": number, "walks": walks, "steps": OutboxMachine.steps, "seconds": round(seconds, 1)}

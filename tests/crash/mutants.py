@@ -17,10 +17,12 @@ from uuid import uuid4
 from outbox import agents, delivery, housekeeping, store
 from outbox import database as databases
 from outbox.agents import Agent, current_agent
+from outbox.checksums import record_checksum, row_checksum
 from outbox.database import Database
-from outbox.delivery import Batch, Delivery, Limits, Sealed
+from outbox.delivery import Batch, Delivery, Sealed
 from outbox.record import Entry, Page, timestamp
-from outbox.store import Added, Outbox, checksum
+from outbox.sequences import last_sequence, next_unsealed
+from outbox.store import Added, Outbox
 from outbox.witness import Witnessed, write_witness
 from uploader.s3 import S3Store
 from uploader.upload import Upload
@@ -162,14 +164,13 @@ def lines_are_in_another_order_than_their_sequences() -> Block:
 @mutant
 def seals_leave_a_gap() -> Block:
     """The first sequence after a batch is skipped, and no trigger minds."""
-    seal, sql = Delivery.seal, delivery._NEXT.replace("max(last_sequence) + 1", "max(last_sequence) + 2")
+    following = delivery.next_unsealed
 
-    def skip_one(self: Delivery, limits: Limits, encoding: str) -> Sealed | None:
-        _drop(self._database, "batches_tile")
-        with patch.object(delivery, "_NEXT", sql):
-            return seal(self, limits, encoding)
+    def one_later(database: Database) -> int:
+        _drop(database, "batches_tile")
+        return following(database) + database.value("SELECT count(*) > 0 FROM batches")
 
-    return patch.object(Delivery, "seal", skip_one)
+    return patch.object(delivery, "next_unsealed", one_later)
 
 
 @mutant
@@ -199,7 +200,7 @@ def checksums_are_not_looked_at() -> Block:
 
     def whatever(self: Delivery, first: int, last: int) -> Iterator[Any]:
         for sequence, collected_at, body, crc, *rest in rows(self, first, last):
-            good = crc if body is None else checksum(sequence, body)
+            good = crc if body is None else record_checksum(sequence, collected_at, body)
             yield sequence, collected_at, body, good, *rest
 
     def unsealed(self: Delivery, batch: Batch) -> bytes:
@@ -215,11 +216,12 @@ def the_bookmark_is_written_in_its_own_transaction() -> Block:
     add, set_bookmark = Outbox.add, store._SET_BOOKMARK
 
     def add_twice(self: Outbox, page: Page, *, source: str, backfill_id: int = 0, **rest: Any) -> Added:
-        with patch.object(store, "_SET_BOOKMARK", "SELECT ?, ?, ?, ?, ?"):
+        with patch.object(store, "_SET_BOOKMARK", "SELECT ?, ?, ?, ?, ?, ?, ?"):
             added = add(self, page, source=source, backfill_id=backfill_id, **rest)
         with self.database.transaction():
-            row = (source, backfill_id, page.scope, page.bookmark, timestamp(self.now()))
-            self.database.execute(set_bookmark, row)
+            at = (rest["revision"] + 1, timestamp(self.now()))
+            row = (source, backfill_id, page.scope, page.bookmark, *at)
+            self.database.execute(set_bookmark, (*row, row_checksum(*row)))
         return added
 
     return patch.object(Outbox, "add", add_twice)
@@ -245,13 +247,13 @@ def records_are_inserted_or_ignored() -> Block:
     def insert(self: Outbox, entries: list[Entry], source: str, run_id: int, moment: str) -> int:
         execute, new = self.database.execute, 0
         execute("CREATE UNIQUE INDEX IF NOT EXISTS known ON outbox (record_id, content_hash)")
-        first = self.database.value(store.LAST_SEQUENCE) + 1
+        first, collected_at = last_sequence(self.database) + 1, moment.encode()
         for sequence, entry in enumerate(entries, start=first):
             body = entry.body
             row = (sequence, entry.record_id, entry.content_hash, source, run_id, moment, len(body))
             execute(store._INSERT_ROW.replace("INSERT", "INSERT OR IGNORE"), row)
             if self.database.changes():
-                execute(store._INSERT_BODY, (sequence, body, checksum(sequence, body)))
+                execute(store._INSERT_BODY, (sequence, body, record_checksum(sequence, collected_at, body)))
                 new += 1
         return new
 
@@ -261,7 +263,8 @@ def records_are_inserted_or_ignored() -> Block:
 @mutant
 def the_next_number_follows_the_highest_row() -> Block:
     """Numbered by max(sequence) + 1: what was forgotten gives its number to another record."""
-    return patch.object(store, "LAST_SEQUENCE", "SELECT coalesce(max(sequence), 0) FROM outbox")
+    highest = "SELECT coalesce(max(sequence), 0) FROM outbox"
+    return patch.object(store, "last_sequence", lambda database: database.value(highest))
 
 
 @mutant
@@ -283,7 +286,7 @@ def a_restored_agent_keeps_its_identity() -> Block:
 
     def make_up(database: Database, _reason: str, **_: Any) -> Agent:
         agent = current_agent(database)
-        first = database.value(agents._NEXT_UNSEALED)
+        first = next_unsealed(database)
         write_witness(database.path, Witnessed(agent.agent_id, first - 1))
         return agent
 

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+RUN = (":(top)*.py", ":(top)*.sql", ":(top)*.toml")
+"""What a campaign runs, as git is asked for it: what it writes, and the documents, may differ."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -24,18 +27,20 @@ class Line:
 
 
 def commit() -> str:
-    """Return the commit that is checked out, with a + where files differ from it; "" outside a checkout."""
+    """Return the commit that is checked out, with a + where what is run differs from it; "" outside a checkout."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        differing = _git("status", "--porcelain", "--untracked-files=all", "--", *RUN)
+        return _git("rev-parse", "--short=12", "HEAD") + "+" * bool(differing)
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return described.stdout.strip()
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    return done.stdout.strip()
 
 
 def publish(kind: str, result: dict[str, Any], file: Path | None) -> Line:

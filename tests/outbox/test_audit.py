@@ -1,6 +1,5 @@
 """The audit of the database: a clean agent gives no finding, and each kind of damage gives its own sentence."""
 
-import apsw
 import pytest
 
 from outbox import finding
@@ -11,6 +10,7 @@ from outbox.finding import Finding, limited
 from outbox.housekeeping import vacuum
 from outbox.runs import recorded
 from tests.support.agent import record
+from tests.support.damage import sabotage
 
 TWO = Limits(2, 10**6)
 
@@ -26,20 +26,6 @@ def filled(agent):
     agent.acknowledge(agent.seal(TWO))
     agent.seal(TWO)
     return agent
-
-
-def sabotage(agent, *statements):
-    """Do what the triggers forbid, and put them back: only the damage shall be seen."""
-    connection = apsw.Connection(str(agent.database.path))
-    connection.pragma("ignore_check_constraints", 1)
-    triggers = list(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"))
-    for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {name}")
-    for statement in statements:
-        connection.execute(statement)
-    for _, sql in triggers:
-        connection.execute(sql)
-    connection.close()
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -82,7 +68,10 @@ DAMAGE = {
     ),
     "the last rows are gone": (
         ["DELETE FROM outbox WHERE sequence >= 5", "DELETE FROM bodies WHERE sequence >= 5"],
-        {"row-missing": "The ledger lacks sequences 5 to 6"},
+        {
+            "counter": "The counter of sequences stands at 6, but 4 was given last",
+            "row-missing": "The ledger lacks sequences 5 to 6",
+        },
     ),
     "a sealed row is gone": (
         ["DELETE FROM outbox WHERE sequence = 3", "DELETE FROM bodies WHERE sequence = 3"],
@@ -105,7 +94,10 @@ DAMAGE = {
     ),
     "a sealed row was collected at another time": (
         ["UPDATE outbox SET collected_at = '2020' WHERE sequence = 4"],
-        {"batch-digest": "Batch 2 (sequences 3 to 4) no longer gives the lines that were sealed"},
+        {
+            "body-checksum": "The text of sequence 4 is not what was stored",
+            "batch-digest": "Batch 2 (sequences 3 to 4) no longer gives the lines that were sealed",
+        },
     ),
     "texts stand beside the wrong rows": (
         ["UPDATE outbox SET record_id = randomblob(16) WHERE sequence = 3"],
@@ -162,7 +154,8 @@ DAMAGE = {
         [
             (
                 "INSERT INTO agents SELECT 2, '00000000000000aa-000000000007', customer, site, host, 7, since, "
-                "'moved' FROM agents"
+                "'moved', row_checksum(2, '00000000000000aa-000000000007', customer, site, host, 7, since, "
+                "'moved') FROM agents"
             ),
             "UPDATE batches SET agent_id = '00000000000000aa-000000000007' WHERE id = 2",
         ],
@@ -171,6 +164,7 @@ DAMAGE = {
     "an agent begins elsewhere": (
         ["UPDATE agents SET first_sequence = 2"],
         {
+            "agent-checksum": "The row of agent 0123456789abcdef-000000000001 is not what was stored",
             "agent": "Agent 0123456789abcdef-000000000001 has first sequence 2",
             "row-stray": "The ledger has 1 rows at sequence 1, before the agent's first",
             "batch-agent": "Batch 1",
@@ -183,14 +177,20 @@ DAMAGE = {
     ),
     "the counter is ahead": (
         ["UPDATE sqlite_sequence SET seq = 8 WHERE name = 'outbox'"],
-        {"row-missing": "The ledger lacks sequences 7 to 8"},
+        {
+            "counter": "The counter of sequences stands at 8, but 6 was given last",
+            "row-missing": "The ledger lacks sequences 7 to 8",
+        },
     ),
-    "a bookmark has no time": (
-        ["UPDATE bookmarks SET stored_at = 'soon'"],
-        {"bookmark": "The bookmark of weather was stored at 'soon', which is no time"},
+    "a bookmark was altered": (
+        ["UPDATE bookmarks SET bookmark = 'c'"],
+        {"bookmark-checksum": "A bookmark of weather is not what was stored"},
     ),
     "a bookmark has no back-fill": (
-        ["UPDATE bookmarks SET backfill_id = 7"],
+        [
+            "UPDATE bookmarks SET backfill_id = 7",
+            "UPDATE bookmarks SET checksum = row_checksum(source, 7, scope, bookmark, revision, stored_at)",
+        ],
         {"bookmark": "A bookmark of weather belongs to back-fill 7"},
     ),
 }
@@ -236,8 +236,9 @@ def test_only_sealed_and_sent_batches_tile(filled):
     """A status of a later version takes no part: its range belongs to another batch."""
     sabotage(
         filled,
-        "INSERT INTO batches SELECT 9, agent_id, format, encoding, 100, 200, 'other', ndjson_sha256, "
-        "ndjson_bytes, 'void', 0, NULL, sealed_at, NULL, NULL, NULL, NULL FROM batches WHERE id = 2",
+        "INSERT INTO batches (id, agent_id, format, encoding, first_sequence, last_sequence, object_key, "
+        "ndjson_sha256, ndjson_bytes, status, sealed_at) SELECT 9, agent_id, format, encoding, 100, 200, "
+        "'other', ndjson_sha256, ndjson_bytes, 'void', sealed_at FROM batches WHERE id = 2",
     )
     assert {kind for kind, _ in look(filled)} == {
         "damage",

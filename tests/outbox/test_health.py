@@ -68,7 +68,9 @@ def test_rejected_inputs_are_a_problem(agent):
     agent.collect(rejected=[Rejected("no time", "{}"), Rejected("no time", "[]")])
     (problem,) = look(agent).problems
     assert problem.what == "rejected of weather"
-    assert problem.why == "2 inputs could not become records, as: no time"
+    assert problem.why == (
+        "2 inputs could not become records, as: no time\nHint: outbox rejected list --source weather"
+    )
 
 
 def test_silence_is_a_problem(agent, clock):

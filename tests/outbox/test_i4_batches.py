@@ -183,7 +183,7 @@ DAMAGES = {
         "UPDATE bodies SET (body, checksum) = (SELECT body, checksum FROM bodies WHERE sequence = 2) WHERE sequence = 1",
         [1],
     ),
-    "a time is altered": ("UPDATE outbox SET collected_at = 'yesterday' WHERE sequence = 2", []),
+    "a time is altered": ("UPDATE outbox SET collected_at = 'yesterday' WHERE sequence = 2", [2]),
 }
 
 
@@ -215,7 +215,10 @@ def test_a_batch_that_was_damaged_after_its_seal_is_never_handed_out_but_sealed_
     assert not agent.acknowledge(batch)
 
 
-@pytest.mark.parametrize(("statement", "lost"), DAMAGES.values(), ids=DAMAGES)
+BEFORE_A_SEAL = {name: damage for name, damage in DAMAGES.items() if name != "the last row is gone"}
+
+
+@pytest.mark.parametrize(("statement", "lost"), BEFORE_A_SEAL.values(), ids=BEFORE_A_SEAL)
 def test_a_record_that_was_damaged_before_its_seal_leaves_a_line_that_says_so(agent, statement, lost):
     agent.collect(*[record(n) for n in range(3)])
     damage(agent, statement)
@@ -227,11 +230,10 @@ def test_a_record_that_was_damaged_before_its_seal_leaves_a_line_that_says_so(ag
         == lost
         == [one.sequence for one in sealed.lost]
     )
-    assert not any("values" in line for line in lines if "lost" in line)
-    known = [line for line in lines if "lost" in line and "record_id" in line]
-    assert len(known) == (
-        0 if "row is gone" in statement or statement.startswith("DELETE FROM outbox") else len(lost)
-    )
+    told = [line for line in lines if "lost" in line]
+    assert all("values" not in line and line["collected_at"] == "" for line in told)
+    named = [line["record_id"] for line in told if "record_id" in line]
+    assert len(named) == statement.startswith(("UPDATE outbox", "UPDATE bodies SET body"))
     reasons = agent.database.execute("SELECT reason FROM rejected ORDER BY id")
     assert reasons == [(f"sequence {n}: its text was damaged on the agent's disk",) for n in lost]
     assert agent.delivery.lines(sealed.batch) == sealed.lines

@@ -115,7 +115,7 @@ def test_every_table_says_in_one_line_what_a_row_is(path, clock):
         tables = database.execute(
             "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         )
-    assert len(tables) == 10
+    assert len(tables) == 11
     for name, sql in tables:
         assert sql.splitlines()[0].startswith(f"CREATE TABLE {name} ( -- A row per "), name
         assert "STRICT" in sql

@@ -85,6 +85,16 @@ def bounded(case: Case, server: FaultStore, hits: int) -> None:
         assert hits == 1
 
 
+def a_person_looks(server: FaultStore, error: OutboxError | None, first: Ledger, found: Ledger) -> int:
+    """Nothing but what the store holds and called other bytes waits; delete it there, and return how many."""
+    held = [key for key in lines_of(server) if key not in first.sent and key in found.sealed]
+    assert found.sealed.keys() == set(held), "what was not doubted waits"
+    assert (type(error) is ObjectError) == bool(held), f"{error!r} for {len(held)} doubted objects"
+    for key in held:
+        del server.objects[f"/landing/raw/{key}"]
+    return len(held)
+
+
 def complete(held: dict[str, bytes], first: Ledger, last: Ledger) -> None:
     """All is sent, once, under the names of the first seal, and the ranges tile."""
     nothing_but_the_truth(held, last)

@@ -20,8 +20,9 @@ from tests.s3.fault_store import (
     silent,
 )
 from tests.support.s3_faults import Answer, Reply, page, refusal, stored
+from uploader.objectstore import OtherBytesError
 
-WAIT, PERSON, OBJECT = TransientError, PermanentError, ObjectError
+WAIT, PERSON, OBJECT, DOUBT = TransientError, PermanentError, ObjectError, OtherBytesError
 ETAG = '"0123456789abcdef0123456789abcdef"'
 TIMES = {"once": 1, "thrice": 3, "always": 10**9}
 PLACES = ("first", "middle", "last")
@@ -208,6 +209,7 @@ def _said_by_others() -> list[Fault]:
 def _unproven() -> list[Fault]:
     no_echo = {"x-amz-checksum-sha256": ""}
     other_echo = {"x-amz-checksum-sha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="}
+    encrypted = stored(**no_echo, **{"x-amz-server-side-encryption": "aws:kms"}, ETag=ETAG)
     login = page(200, ETag=ETAG)
     return [
         Fault("200-without-etag", PERSON, answering(Answer(200))),
@@ -215,20 +217,18 @@ def _unproven() -> list[Fault]:
         Fault("200-login-page", PERSON, answering(page(200))),
         Fault("200-login-page-with-etag", PERSON, answering(login)),
         Fault("200-login-page-with-etag-trusting", PERSON, answering(login), store="trusting"),
-        Fault("200-wrong-etag", PERSON, answering(Answer(200, {"ETag": ETAG}))),
-        Fault("200-wrong-etag-kept", PERSON, answering(Answer(200, {"ETag": ETAG}), kept=True)),
-        Fault("200-wrong-echo", PERSON, answering(stored(**other_echo))),
+        Fault("200-wrong-etag", DOUBT, answering(Answer(200, {"ETag": ETAG}))),
+        Fault("200-wrong-etag-kept", DOUBT, answering(Answer(200, {"ETag": ETAG}), kept=True)),
+        Fault("200-wrong-echo", DOUBT, answering(stored(**other_echo))),
         Fault(
             "200-wrong-echo-kept-trusting",
-            PERSON,
+            DOUBT,
             answering(stored(**other_echo), kept=True),
             store="trusting",
         ),
         Fault("201", PERSON, answering(Answer(201, {"ETag": ETAG}))),
-        Fault("kms-etag", PERSON, answering(stored(**no_echo, ETag=ETAG), kept=True)),
-        Fault(
-            "kms-etag-trusting", None, answering(stored(**no_echo, ETag=ETAG), kept=True), store="trusting"
-        ),
+        Fault("kms-etag", PERSON, answering(encrypted, kept=True)),
+        Fault("kms-etag-trusting", None, answering(encrypted, kept=True), store="trusting"),
         Fault("md5-without-echo", None, answering(stored(**no_echo), kept=True)),
     ]
 

@@ -7,6 +7,7 @@ import pytest
 from outbox.errors import PermanentError, TransientError
 from tests.s3.conftest import DATA, KEY, MakeStore, refused
 from tests.support.s3_faults import DROP, Answer, Reply, Request, label, page, refusal, serving, stored
+from uploader.objectstore import OtherBytesError
 
 MD5 = f'"{hashlib.md5(DATA).hexdigest()}"'
 OTHER = '"0123456789abcdef0123456789abcdef"'
@@ -35,27 +36,30 @@ def test_the_checksum_or_the_md5_of_our_bytes_is_proof(make_store: MakeStore, re
 
 @pytest.mark.parametrize("trust_etag", [False, True])
 @pytest.mark.parametrize(
-    ("reply", "fragment"),
+    ("reply", "kind", "fragment"),
     [
-        (Answer(200), "echoes neither checksum nor ETag"),
-        (page(200), "did not come from S3"),
-        (page(200, ETag='"5f3c-61a2b3c4d5e6f"'), "did not come from S3"),
-        (page(200, ETag=OTHER), "did not come from S3"),
-        (Answer(200, {"ETag": OTHER}, b"<p>welcome</p>"), "is not the object's MD5"),
-        (Answer(200, {"ETag": '"5f3c-61a2b3c4d5e6f"'}), "is not the object's MD5"),
-        (Answer(200, {"ETag": "W/" + OTHER}), "is not the object's MD5"),
-        (Answer(201, {"ETag": MD5}), "did not come from S3: HTTP 201"),
+        (Answer(200), PermanentError, "echoes neither checksum nor ETag"),
+        (page(200), PermanentError, "did not come from S3"),
+        (page(200, ETag='"5f3c-61a2b3c4d5e6f"'), PermanentError, "did not come from S3"),
+        (page(200, ETag=OTHER), PermanentError, "did not come from S3"),
+        (Answer(200, {"ETag": OTHER}, b"<p>welcome</p>"), OtherBytesError, "is not the object's MD5"),
+        (Answer(200, {"ETag": '"5f3c-61a2b3c4d5e6f"'}), PermanentError, "is not the object's MD5"),
+        (Answer(200, {"ETag": "W/" + OTHER}), PermanentError, "is not the object's MD5"),
+        (Answer(201, {"ETag": MD5}), PermanentError, "did not come from S3: HTTP 201"),
         (
             stored(**{"x-amz-checksum-sha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="}),
+            OtherBytesError,
             "another checksum",
         ),
-        (stored(**{"x-amz-checksum-sha256": "nonsense"}, ETag=OTHER), "another checksum"),
+        (stored(**{"x-amz-checksum-sha256": "nonsense"}, ETag=OTHER), OtherBytesError, "another checksum"),
     ],
     ids=label,
 )
-def test_a_status_alone_proves_nothing(make_store: MakeStore, reply: Reply, fragment: str, trust_etag: bool):
+def test_a_status_alone_proves_nothing(
+    make_store: MakeStore, reply: Reply, kind: type[PermanentError], fragment: str, trust_etag: bool
+):
     with serving(reply) as server:
-        error = refused(make_store(server.url, trust_etag=trust_etag), PermanentError, fragment)
+        error = refused(make_store(server.url, trust_etag=trust_etag), kind, fragment)
     assert error.hint
     assert len(server.requests) == 1
 
@@ -66,10 +70,20 @@ def test_a_page_that_is_no_xml_and_does_not_say_what_it_is_proves_nothing(make_s
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("etag", [OTHER, OTHER[:-1] + '-1"'])
-def test_an_etag_that_is_no_md5_is_believed_only_on_request(make_store: MakeStore, etag: str):
-    with serving(stored(**NOT_ECHOED, ETag=etag)) as server:
-        error = refused(make_store(server.url), PermanentError, "is not the object's MD5")
+@pytest.mark.parametrize(
+    ("etag", "encrypted", "kind"),
+    [
+        (OTHER, False, OtherBytesError),
+        (OTHER, True, PermanentError),
+        (OTHER[:-1] + '-1"', False, PermanentError),
+    ],
+)
+def test_an_etag_that_is_not_our_md5_is_believed_only_on_request(
+    make_store: MakeStore, etag: str, encrypted: bool, kind: type[PermanentError]
+):
+    said = {"x-amz-server-side-encryption": "aws:kms"} if encrypted else {}
+    with serving(stored(**NOT_ECHOED, **said, ETag=etag)) as server:
+        error = refused(make_store(server.url), kind, "is not the object's MD5")
         assert "[upload] trust_etag = yes" in str(error.hint)
         assert make_store(server.url, trust_etag=True).put(KEY, DATA).etag == etag
 

@@ -107,7 +107,6 @@ parallel = 99
 encryption = rot13
 [netwrok]
 proxy =
-[source:agent]
 """
     assert mistakes(text) == [
         "config.ini:1  [source:Weather]: a source's name has a-z, 0-9, - and _ only, at most 63 of them",
@@ -123,7 +122,6 @@ proxy =
         "config.ini:12  [upload] parallel: '99' should be less than or equal to 32",
         "config.ini:13  [upload] encryption: 'rot13' should be '', 'AES256' or 'aws:kms'",
         "config.ini:14  [netwrok]: unknown section; did you mean network? Known: agent, network, upload, source:NAME",
-        "config.ini:16  [source:agent]: the name agent is the agent's own",
     ]  # fmt: skip
 
 

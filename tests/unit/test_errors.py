@@ -25,6 +25,7 @@ CODES = {
     "SchemaError": 65,
     "PermanentError": 69,
     "ObjectError": 69,
+    "LoginRefusedError": 69,
     "DiskFullError": 73,
     "TransientError": 75,
     "ConfigError": 78,

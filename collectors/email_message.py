@@ -1,0 +1,257 @@
+"""A message taken apart: its sender, its attachments, the text of its body. Whatever it is, it is bounded.
+
+Invariants:
+- What is wrong with a message is a BadMessageError with the reason; no other error leaves this module.
+- Nothing is guessed from damage: a message cut off before its closing boundary, base64 with a hole and a
+  charset that does not exist are reasons, never data.
+- A name that a message brings is text to match and to show, never a path; no file is written here.
+- Memory and time have limits whatever the message is: at most MAX_LINES lines, MAX_PARTS parts, so
+  many deep, MAX_HEADERS headers of MAX_HEADER_CHARS, MAX_NESTED messages in each other, and a deadline.
+"""
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from email import errors
+from email.feedparser import BytesFeedParser
+from email.header import decode_header
+from email.message import Message
+from email.policy import Compat32, Policy
+from typing import Any, NamedTuple
+
+MAX_LINES = 2_000_000
+MAX_PARTS = 1_000
+MAX_HEADERS = 10_000
+MAX_HEADER_CHARS = 256 * 1024
+MAX_CONTENT_HEADER_CHARS = 8 * 1024
+MAX_DEPTH = 20
+MAX_NESTED = 3
+MAX_TEXT_CHARS = 1_000
+_PIECE_BYTES = 64 * 1024
+_ENCODINGS = ("", "7bit", "8bit", "binary", "base64", "quoted-printable")
+_NO_CHARSETS = ("idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape")
+"""Codecs that are none of mail's; one of them takes the square of the length."""
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_ADDRESS = re.compile(r'(?:[^<>]*<\s*)?([^@\s<>()",;:\\\[\]]{1,64}@[\w.-]{1,255})\s*>?', re.DOTALL)
+_FAILURES = (errors.MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What the library raises for messages that nobody should have sent."""
+
+
+CheckTime = Callable[[], None]
+"""Called now and then; raises BadMessageError when a message has taken too long."""
+
+
+class BadMessageError(Exception):
+    """A message, or one part of it, that cannot be read; its text is the reason."""
+
+
+class Part(NamedTuple):
+    """A part of a message that is no container: `name` is empty where it has none."""
+
+    name: str
+    kind: str
+    charset: str
+    is_attachment: bool
+    content: Callable[[], bytes]
+
+    def text(self) -> str:
+        """Return the content as text; BadMessageError when it is not in the charset that it claims."""
+        charset = self.charset or "utf-8"
+        try:
+            codec = codecs.lookup(charset).name
+            if codec in _NO_CHARSETS:
+                raise LookupError(codec)
+            return self.content().decode("utf-8" if codec == "ascii" else codec)
+        except LookupError as error:
+            raise BadMessageError(f"its charset {shown(charset)[:60]} is unknown") from error
+        except UnicodeError as error:
+            raise BadMessageError(f"it is not written in {shown(charset)}, as it says") from error
+
+
+def parse_headers(head: bytes) -> Message:
+    """Return the headers of a message, whatever they are; their length is the caller's to bound."""
+    return _fed(BytesFeedParser(policy=_Headers()), head, lambda: None)
+
+
+def parse_parts(data: bytes, check_time: CheckTime) -> list[Part]:
+    """Return every part of a message that is no container, those of messages inside it included."""
+    if data.count(b"\n") + data.count(b"\r") > 2 * MAX_LINES:
+        raise BadMessageError(f"the message has more than {MAX_LINES:,} lines")
+    limited = _Headers(message_factory=_Count().message)
+    message = _fed(BytesFeedParser(policy=limited), data, check_time)
+    try:
+        return list(_walked(message, check_time))
+    except _FAILURES as error:
+        raise BadMessageError(f"the message cannot be taken apart ({type(error).__name__})") from error
+
+
+def header(message: Message, name: str) -> str:
+    """Return a header as a person reads it, its first 1,000 characters; empty where there is none."""
+    value = message.get(name)
+    return "" if value is None else readable(value)
+
+
+def sender(message: Message) -> str:
+    """Return the one address of From, in lower case; empty where it has none, or more than one is there."""
+    values = message.get_all("From", [])
+    if len(values) != 1:
+        return ""
+    unfolded = " ".join(_unescaped(values[0])[:MAX_TEXT_CHARS].split())
+    match = _ADDRESS.fullmatch(_QUOTED.sub("", unfolded).strip())
+    return match[1].lower() if match else ""
+
+
+def readable(value: str) -> str:
+    """Return a header's value decoded, on one line, without control and direction marks."""
+    text = _unescaped(value[: 4 * MAX_TEXT_CHARS])
+    try:
+        pieces = decode_header(text)
+    except _FAILURES:
+        pieces = [(text, None)]
+    return shown("".join(_decoded(piece, charset) for piece, charset in pieces))
+
+
+def shown(text: str) -> str:
+    """Return text on one line and without what cannot be seen, its first 1,000 characters."""
+    line = " ".join(text[: 4 * MAX_TEXT_CHARS].split())
+    return "".join(char for char in line if unicodedata.category(char)[0] != "C")[:MAX_TEXT_CHARS]
+
+
+class _Headers(Compat32):
+    """Hands out headers as they were sent, bytes beyond ASCII as surrogates: what they mean is seen here."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:  # noqa: ARG002
+        """Return the value as it is."""
+        return value
+
+
+class _Count:
+    """What one message may have of everything."""
+
+    def __init__(self) -> None:
+        self.parts = 0
+        self.headers = 0
+
+    def message(self, policy: "Policy[Message]") -> Message:
+        """Return a new part; BadMessageError when there are too many."""
+        self.parts += 1
+        if self.parts > MAX_PARTS:
+            raise BadMessageError(f"the message has more than {MAX_PARTS:,} parts")
+        return _CountedMessage(self, policy)
+
+
+class _CountedMessage(Message):
+    def __init__(self, count: _Count, policy: "Policy[Message]") -> None:
+        super().__init__(policy)
+        self._count = count
+        self.depth = 0
+
+    def attach(self, payload: Any) -> None:
+        """Take a part while parts do not lie too deep: each depth looks at each line."""
+        payload.depth = self.depth + 1
+        if payload.depth > MAX_DEPTH:
+            raise BadMessageError(f"the message has parts inside parts, more than {MAX_DEPTH} deep")
+        super().attach(payload)
+
+    def set_raw(self, name: str, value: str) -> None:
+        """Take a header while the message has room for one."""
+        self._count.headers += 1
+        if self._count.headers > MAX_HEADERS:
+            raise BadMessageError(f"the message has more than {MAX_HEADERS:,} headers")
+        limit = MAX_CONTENT_HEADER_CHARS if name.lower().startswith("content-") else MAX_HEADER_CHARS
+        if len(value) > limit:
+            raise BadMessageError(f"the header {shown(name)[:60]} has more than {limit:,} characters")
+        super().set_raw(name, value)
+
+
+def _fed(parser: BytesFeedParser, data: bytes, check_time: CheckTime) -> Message:
+    try:
+        for start in range(0, len(data), _PIECE_BYTES):
+            check_time()
+            parser.feed(data[start : start + _PIECE_BYTES])
+        return parser.close()
+    except _FAILURES as error:
+        raise BadMessageError(f"the message cannot be taken apart ({type(error).__name__})") from error
+
+
+def _walked(message: Message, check_time: CheckTime) -> Iterator[Part]:
+    """Every leaf, in the order of the message; a stack, since parts may lie deeper than calls may."""
+    stack = [(message, 0)]
+    while stack:
+        check_time()
+        part, nested = stack.pop()
+        _require_whole(part)
+        inside = part.get_payload()
+        if isinstance(inside, list) and part.get_content_maintype() in ("multipart", "message"):
+            if part.get_content_type() == "message/rfc822":
+                nested += 1
+                if _encoding(part) in ("base64", "quoted-printable"):
+                    raise BadMessageError("a message inside it is encoded, which no message may be")
+            if nested > MAX_NESTED:
+                raise BadMessageError(f"messages inside messages, more than {MAX_NESTED} deep")
+            stack += [(each, nested) for each in reversed(inside) if isinstance(each, Message)]
+        else:
+            yield _leaf(part)
+
+
+def _require_whole(part: Message) -> None:
+    for defect in part.defects:
+        match defect:
+            case errors.CloseBoundaryNotFoundDefect():
+                raise BadMessageError("the message ends before its closing boundary: it was cut off")
+            case errors.StartBoundaryNotFoundDefect() | errors.NoBoundaryInMultipartDefect():
+                raise BadMessageError("the message announces parts, and their boundary is missing")
+
+
+def _leaf(part: Message) -> Part:
+    name = readable(part.get_filename() or "")
+    return Part(
+        # The last step of a path is what the sender saw; it is compared and shown, and opens nothing.
+        name=re.split(r"[/\\]", name)[-1].strip(),
+        kind=part.get_content_type(),
+        charset=shown(str(part.get_content_charset() or "")),
+        is_attachment=bool(name) or part.get_content_disposition() == "attachment",
+        content=lambda: _content(part),
+    )
+
+
+def _content(part: Message) -> bytes:
+    encoding = _encoding(part)
+    if encoding not in _ENCODINGS:
+        raise BadMessageError(f"it is encoded as {shown(encoding)[:60]}, which is not read")
+    known = len(part.defects)
+    try:
+        content = part.get_payload(decode=True)
+    except _FAILURES as error:
+        raise BadMessageError(f"it cannot be decoded ({type(error).__name__})") from error
+    if len(part.defects) > known:
+        raise BadMessageError(f"its {encoding} is damaged")
+    if not isinstance(content, bytes):
+        raise BadMessageError("it has no content")
+    return content
+
+
+def _encoding(part: Message) -> str:
+    return str(part.get("Content-Transfer-Encoding", "")).strip().lower()
+
+
+def _unescaped(value: str) -> str:
+    """Bytes beyond ASCII are UTF-8 (RFC 6532), or what Western Windows wrote."""
+    try:
+        data = value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "replace").decode()
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _decoded(piece: str | bytes, charset: str | None) -> str:
+    if isinstance(piece, str):
+        return piece
+    try:
+        return piece.decode(charset or "latin-1", "replace")
+    except (LookupError, ValueError):
+        return piece.decode("latin-1")

@@ -1,0 +1,160 @@
+"""Any JSON API, by configuration: what to ask, how pages follow, and which parts of a record are what.
+
+Invariants:
+- The bookmark moves when a list was read to its end, and only then: a crash, an error or a moved list
+  between two pages has the whole list read again, and nothing is skipped. Where the server sorts by it
+  (`sorted = yes`), or the cursor is kept, it moves with each page; a list that turns out not to be sorted
+  puts it back to where the run began.
+- Only the server that the section names is asked, and only at an address that is public or named: no
+  redirect, no link to another host.
+- Every answer, the number of answers and the time have a limit.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import ClassVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from collectors.collector import Context, SourceOptions, Window
+from collectors.http import Answer, Request
+from collectors.portion import Portion
+from collectors.rest_answer import Content, check_answer
+from collectors.rest_bookmark import Mark, Progress
+from collectors.rest_login import Login, header_lines
+from collectors.rest_options import RestOptions, filled, filled_json, pairs
+from collectors.rest_pages import Pages, Place
+from collectors.rest_rows import Rows
+from outbox.errors import LoginRefusedError, PermanentError
+from outbox.record import Page, Record, Rejected
+
+
+class Rest:
+    """Reads a list of JSON objects from an API; see collectors/README.md for its options."""
+
+    Options: ClassVar[type[SourceOptions]] = RestOptions
+
+    def __init__(self, options: RestOptions, context: Context) -> None:
+        self._options = options
+        self._context = context
+        self._rows = Rows(options, context)
+
+    def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
+        """Yield what the list holds since the bookmark; a back-fill is a PermanentError."""
+        if window:
+            raise PermanentError(
+                f"{self._context.source}: a rest source cannot back-fill days",
+                hint="make a second source with another start, and disable it when it is done",
+            )
+        return _Round(self._options, self._context, self._rows, bookmarks.get("", "")).pages()
+
+    def reread(self, raw: str) -> Record | Rejected | None:
+        """Return what a rejected record is under this configuration; see Mapping.reread."""
+        return self._rows.reread(raw)
+
+
+class _Round:
+    """One reading of the list."""
+
+    def __init__(self, options: RestOptions, context: Context, rows: Rows, bookmark: str) -> None:
+        self._options = options
+        self._context = context
+        self._rows = rows
+        self._stored = bookmark
+        self._progress = Progress(options, Mark.decode(bookmark, context.source), context)
+        self._login = Login(options, context)
+        self._asked = 0
+        self._until = context.now() + timedelta(seconds=options.max_time)
+
+    def pages(self) -> Iterator[Page]:
+        """Yield the list, answer by answer."""
+        first = self._progress.began.encode()
+        parts = Pages(
+            self._options, self._ask, where=self._context.source, cursor=self._progress.began.cursor
+        )
+        for content, last in parts:
+            orderly = self._progress.see(content.items)
+            yield from self._pages_of(content, self._progress.after(content, last) if orderly else first)
+            if not orderly:
+                raise PermanentError(
+                    f"{self._context.source}: {self._options.bookmark} goes back in the list; sorted = yes",
+                    hint="say in query how to sort, smallest first, or set sorted = no",
+                )
+            if not last and self._is_over(first):
+                return
+
+    def _pages_of(self, content: Content, done: str) -> Iterator[Page]:
+        """Yield the records of an answer; only the last page moves the bookmark to `done`."""
+        portion = Portion()
+        for found in self._rows(content.items):
+            if portion.is_full():
+                yield portion.page(self._stored)
+            portion.add(found)
+        if portion or done != self._stored:
+            self._stored = done
+            yield portion.page(done)
+
+    def _is_over(self, first: str) -> bool:
+        """Return whether the run has read enough for now; PermanentError where it would never get further."""
+        if self._asked < self._options.max_pages and self._context.now() < self._until:
+            return False
+        if self._stored == first:
+            raise PermanentError(
+                f"{self._context.source}: no end of the list after {self._asked:,} answers, and the bookmark "
+                "cannot move before it",
+                hint="raise max_pages or max_time, ask for less with query, or have the server sort by the "
+                "bookmark and set sorted = yes",
+            )
+        return True
+
+    def _ask(self, place: Place) -> Content:
+        self._asked += 1
+        try:
+            return self._ask_once(place)
+        except LoginRefusedError:
+            if not self._login.renew():
+                raise
+        return self._ask_once(place)
+
+    def _ask_once(self, place: Place) -> Content:
+        request = self._request(place)
+
+        def read(answer: Answer) -> Content:
+            return check_answer(answer, self._options, request.url, self._context.now())
+
+        return self._context.http.send(request, read=read, max_bytes=self._options.max_bytes)
+
+    def _request(self, place: Place) -> Request:
+        options, secret = self._options, self._login.secret()
+        values = {"page": str(place.page), "offset": str(place.offset), "secret": secret}
+        values |= {"cursor": place.cursor} if place.cursor else {}
+        if bookmark := self._progress.asked_from():
+            values["bookmark"] = bookmark
+        headers = {"Accept": "application/json", **header_lines(options, values), **self._login.headers()}
+        body = b""
+        if options.method == "POST":
+            headers.setdefault("Content-Type", "application/json")
+            body = msgspec.json.encode(filled_json(json.loads(options.body), values)) if options.body else b""
+        return Request(
+            url=place.link or options.url,
+            params=_params(options, values, place.link),
+            method=options.method,
+            headers=headers,
+            body=body,
+            secrets=self._login.secrets(),
+            reach=options.reach(),
+        )
+
+
+def _params(options: RestOptions, values: dict[str, str], link: str) -> dict[str, str]:
+    """The query; a link brings its own, and lacks at most the secret."""
+    there = {name for name, _ in parse_qsl(link.partition("?")[2], keep_blank_values=True)}
+    lines = {
+        name: value
+        for name, value in pairs(options.query, "=").items()
+        if not link or ("{secret}" in value and name not in there)
+    }
+    found = {name: filled(value, values) for name, value in lines.items()}
+    return {name: value for name, value in found.items() if value is not None}

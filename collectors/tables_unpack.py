@@ -1,0 +1,146 @@
+"""Bytes of a table, unpacked as they are read: gzip, zstd, UTF-16. Memory does not grow with the content.
+
+Invariant: what a packed file unfolds into is bounded, in bytes and in relation to what it was packed in,
+while it unfolds: its own word on its size is believed by nobody.
+"""
+
+import codecs
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Callable
+from typing import IO, Any, cast
+
+from outbox.errors import PermanentError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MAX_UNPACKED_BYTES = 4_000_000_000
+MAX_RATIO = 200
+FREE_BYTES = 16_000_000
+"""What may be unfolded whatever the ratio: short files of one repeated line are no attack."""
+SUFFIXES = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".cab")
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_CHUNK_BYTES = 256 * 1024
+_BOMS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+class _Source(io.RawIOBase):
+    """A raw stream whose bytes come from one function; b"" is the end."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._next = read
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        if not self._rest:
+            self._rest = self._next(len(view))
+        taken, self._rest = self._rest[: len(view)], self._rest[len(view) :]
+        view[: len(taken)] = taken
+        return len(taken)
+
+
+class _Counted:
+    """Counts what is read of a packed stream, as the measure of what it may unfold into."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._stream.read(size)
+        self.count += len(found)
+        return found
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+
+def unpacked(stream: IO[bytes], packing: str) -> io.BufferedReader:
+    """Return the stream without its packing ("" for none); PermanentError, while reading, for a bomb."""
+    if not packing:
+        return io.BufferedReader(_Source(stream.read), _CHUNK_BYTES)
+    counted = _Counted(stream)
+    packed = cast("IO[bytes]", counted)
+    opened = gzip.GzipFile(fileobj=packed, mode="rb") if packing == "gzip" else zstd.ZstdFile(packed)
+    inner = cast("io.BufferedReader", opened)
+    done = 0
+
+    def read(size: int) -> bytes:
+        nonlocal done
+        try:
+            found = inner.read1(size)  # what stands before the damage is read, too
+        except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
+            raise PermanentError(f"is no whole {packing} file: {error or 'it ends too early'}") from error
+        done += len(found)
+        if done > MAX_UNPACKED_BYTES or done > FREE_BYTES + MAX_RATIO * counted.count:
+            raise PermanentError(
+                f"unfolds into more than {done:,} bytes out of {counted.count:,}: no table does that"
+            )
+        return found
+
+    return io.BufferedReader(_Source(read), _CHUNK_BYTES)
+
+
+def require_unpacked(stream: io.BufferedReader, packing: str) -> None:
+    """Raise PermanentError when what was unpacked, or was never said to be packed, is packed (again)."""
+    start = stream.peek(4)[:4]
+    for magic, kind in _MAGIC.items():
+        if start.startswith(magic):
+            what = "is packed twice" if packing else f"is a {kind} file without the ending that says so"
+            raise PermanentError(what, hint="one layer of gzip or zstd is read, and .gz or .zst must say so")
+    if start.startswith(b"PK\x03\x04"):
+        raise PermanentError(
+            "is an archive or a workbook", hint="unpack it, or name it .xlsx where it is one"
+        )
+
+
+def as_text(stream: io.BufferedReader, encoding: str) -> tuple[io.BufferedReader, str, bool]:
+    """Return the stream, the encoding its lines are in, and whether its offsets are still the file's.
+
+    Encodings whose line ends are no single byte are turned into UTF-8 on the way; a UTF-16 mark at the
+    start says more than the configuration. PermanentError, while reading, for what is not in the encoding.
+    """
+    start = stream.peek(4)[:4]
+    marked = next((name for mark, name in _BOMS if start.startswith(mark)), "")
+    if not marked and is_ascii_compatible(encoding):
+        return stream, encoding, True
+    decoder = codecs.getincrementaldecoder(marked or encoding)()
+    ended = False
+
+    def read(size: int) -> bytes:
+        nonlocal ended
+        while not ended:
+            chunk = stream.read1(max(size, 4))
+            ended = not chunk
+            try:
+                text = decoder.decode(chunk, final=ended)
+                found = text.encode()
+            except UnicodeError as error:
+                raise PermanentError(f"is not in {marked or encoding}: {error}") from error
+            if found:
+                return found
+        return b""
+
+    return io.BufferedReader(_Source(read), _CHUNK_BYTES), "utf-8", False
+
+
+def is_ascii_compatible(encoding: str) -> bool:
+    """Return whether line ends and delimiters are the single bytes that they are in ASCII."""
+    plain = "\n\r\t\",;|' 09azAZ"
+    try:
+        return plain.encode(encoding) == plain.encode("ascii")
+    except UnicodeError:
+        return False

@@ -1,0 +1,107 @@
+"""What a section may say, and that the guide tells all of it."""
+
+import re
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import collectors
+from collectors.email_options import EmailOptions
+from collectors.table_options import TableOptions
+
+GOOD = {
+    "collector": "email",
+    "host": "imap.example.com",
+    "user": "data@example.com",
+    "secret": "file:secrets/mail",
+    "senders": "*@acme.example",
+    "attachments": "*.csv",
+    "time": "Changed",
+    "values": "Qty",
+}
+GUIDE = (Path(collectors.__file__).parent / "README.md").read_text(encoding="utf-8")
+SECTION = GUIDE.partition("\n## E-mail\n")[2].partition("\n## ")[0]
+
+
+def options(**more):
+    return EmailOptions.model_validate({**GOOD, **more})
+
+
+@pytest.mark.parametrize(
+    ("security", "port", "expected"), [("tls", "0", 993), ("starttls", "0", 143), ("tls", "1993", 1993)]
+)
+def test_the_port_is_that_of_the_security(security, port, expected):
+    assert options(security=security, port=port).number_of_port == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"host": "imaps://imap.example.com"}, "write imap.example.com"),
+        ({"host": "imap.example.com:993"}, "its port is an option"),
+        ({"host": ""}, "is no name of a server"),
+        ({"host": "imap.example.com\r\nX"}, "is no name of a server"),
+        ({"user": "a\x01b"}, "is no name of a user"),
+        ({"secret": "hunter2"}, "never the secret itself"),
+        ({"security": "none"}, "a password would be read on the way"),
+        ({"security": "ssl"}, "tls"),
+        ({"senders": ""}, "must name something"),
+        ({"folders": ","}, "must name something"),
+        ({"folders": "IN\x00BOX"}, "cannot be seen"),
+        ({"attachments": ""}, "where in a message the table is"),
+        ({"auth": "oauth"}, "belong to auth = oauth"),
+        ({"token_url": "https://login.example/token", "client_id": "x"}, "belong to auth = oauth"),
+        (
+            {"auth": "oauth", "client_id": "x", "token_url": "http://login.example/token"},
+            "is no address to send",
+        ),
+        (
+            {"auth": "oauth", "client_id": "x", "token_url": "https://u:p@login.example/"},
+            "is no address to send",
+        ),
+        ({"refresh_token": "file:secrets/consent"}, "belongs to auth = oauth"),
+        ({"stream": "mailbox"}, "counts messages"),
+        ({"max_message": "1GB"}, "less than or equal"),
+        ({"since": "yesterday"}, "date"),
+        ({"delete": "yes"}, "Extra inputs"),
+    ],
+)
+def test_a_mistake_is_named(wrong, message):
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        options(**wrong)
+
+
+def test_what_reads_anew_is_what_means_other_messages_or_columns():
+    same = options().meaning()
+    for way in (
+        {"host": "other.example"},
+        {"port": "1"},
+        {"every": "1h"},
+        {"max_time": "1h"},
+        {"secret": "env:X"},
+    ):
+        assert options(**way).meaning() == same
+    for meaning in (
+        {"senders": "*"},
+        {"subjects": "x"},
+        {"since": "2026-01-01"},
+        {"encoding": "cp1252"},
+        {"body": "html"},
+    ):
+        assert options(**meaning).meaning() != same
+
+
+def test_the_guides_section_is_valid():
+    parser = ConfigParser(interpolation=None)
+    parser.read_string(re.search(r"```ini\n(.*?)```", SECTION, re.DOTALL)[1])
+    [name] = parser.sections()
+    assert EmailOptions.model_validate(dict(parser[name])).attachments == ("orders-*.csv", "*.xlsx")
+
+
+def test_the_guide_names_every_option_and_no_other():
+    named = set()
+    for line in re.findall(r"^\| (`.*?) \|", SECTION, re.MULTILINE):
+        named |= set(re.findall(r"`(\w+)`", line))
+    assert named == EmailOptions.model_fields.keys() - TableOptions.model_fields.keys()

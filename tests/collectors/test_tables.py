@@ -1,0 +1,350 @@
+import io
+import json
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import ValidationError
+
+from collectors import tables_json, tables_lines
+from collectors.mapping import Mapping
+from collectors.table_options import TableOptions
+from collectors.tables import SAMPLE_ROWS, Table, kind_of
+from collectors.tables_lines import Place
+from collectors.tables_unpack import zstd
+from outbox.errors import PermanentError
+from tests.collectors.tables_support import GIVEN, HEADER, MIDNIGHT, ROW, gz, read, workbook
+
+JSON_ROW = {"Time": "2026-01-01T00:00", "Place": "Oulu", "Temp": 1.5}
+
+
+def only(content, name="t.csv", **options):
+    records, rejected, _ = read(content, name, **options)
+    assert not rejected
+    (record,) = records
+    return record
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "options"),
+    [
+        (HEADER + ROW, "t.csv", {}),
+        (HEADER + ROW.rstrip(), "T.TXT", {}),
+        ("\ufeff" + HEADER + ROW, "t.csv", {}),
+        ((HEADER + ROW).replace("\n", "\r\n"), "t.csv", {}),
+        ((HEADER + ROW).replace(",", "\t"), "t.tsv", {}),
+        ((HEADER + ROW).replace(",", ";").replace(".", ","), "t.csv", {"delimiter": ";", "decimal": ","}),
+        ((HEADER + ROW).replace(",", "\t"), "t.csv", {"delimiter": "tab"}),
+        ("made by X\n\n" + HEADER + ROW, "t.csv", {"header": 3}),
+        (ROW, "t.csv", {"header": 0, "time": "1", "entity": "2", "values": "t: 3 [°C]"}),
+        ('Time,"Place","Temp"\n2026-01-01T00:00,"Oulu",1.5\n', "t.csv", {}),
+        ("Time,Place,Temp\n2026-01-01T00:00,'Oulu',1.5\n", "t.csv", {"quote": "'"}),
+        ((HEADER + ROW).encode("utf-16"), "t.csv", {}),
+        ((HEADER + ROW).encode("utf-16-be"), "t.csv", {"encoding": "utf-16-be"}),
+        ((HEADER + ROW).encode("utf-32"), "t.csv", {}),
+        (gz(HEADER + ROW), "t.csv.gz", {}),
+        (zstd.compress((HEADER + ROW).encode()), "t.csv.zst", {}),
+        (gz(HEADER) + gz(ROW), "t.csv.gz", {}),
+        (json.dumps([JSON_ROW]), "t.json", {}),
+        (json.dumps(JSON_ROW), "t.json", {}),
+        ("\ufeff" + json.dumps([JSON_ROW], indent=2), "t.json", {}),
+        (json.dumps({"data": {"rows": [JSON_ROW]}}), "t.json", {"records": "data.rows"}),
+        (json.dumps(JSON_ROW) + "\n\n", "t.ndjson", {}),
+        (gz(json.dumps(JSON_ROW)), "t.jsonl.gz", {}),
+        (json.dumps({"at": {"Time": "2026-01-01T00:00"}, "Place": "Oulu", "Temp": 1.5}), "t.json", {"time": "at.Time"}),
+        (json.dumps(JSON_ROW), "export", {"format": "ndjson"}),
+        (workbook(["Time", "Place", "Temp"], [datetime(2026, 1, 1), "Oulu", 1.5]), "t.xlsx", {}),  # noqa: DTZ001
+        (workbook(["x"], [], ["Time", "Place", "Temp"], ["2026-01-01", "Oulu", "1.5"]), "t.xlsx", {"header": 3}),
+        (workbook(["x"], sheet="A", more={"B": [["Time", "Place", "Temp"], [date(2026, 1, 1), "Oulu", 1.5]]}), "t.xlsm", {"sheet": "B"}),
+        (workbook(["2026-01-01", "Oulu", 1.5]), "t.xlsx", {"header": 0, "time": "1", "entity": "2", "values": "t: 3 [°C]"}),
+    ],
+)  # fmt: skip
+def test_the_same_row_is_read_from_every_form(content, name, options):
+    found = only(content, name, **options)
+    assert (found.entity, found.observed_at, found.values, found.units) == (
+        "Oulu",
+        MIDNIGHT,
+        {"t": Decimal("1.5")},
+        {"t": "°C"},
+    )
+
+
+def test_another_encoding_is_read_when_the_section_says_so():
+    content = HEADER.encode() + "2026-01-01,Jyväskylä,1\n".encode("cp1252")
+    assert only(content, encoding="cp1252").entity == "Jyväskylä"
+    _, (rejected,), _ = read(content)
+    assert rejected.reason == "is not in utf-8: byte 0xe4 at 14 (file 't.csv', line 2)"
+
+
+def test_a_bad_row_is_rejected_with_its_line_and_the_rest_goes_on():
+    content = (
+        HEADER + ROW + "2026-01-01T01:00,Oulu\nnever,Oulu,2\n" + 'x,"a"b,2\n' + ROW.replace("00:00", "02:00")
+    )
+    records, rejected, _ = read(content)
+    assert [record.origin for record in records] == [
+        {"file": "t.csv", "line": 2},
+        {"file": "t.csv", "line": 6},
+    ]
+    assert [found.reason.split(" (file")[0] for found in rejected] == [
+        "the row has 2 cells, and 3 columns",
+        "Time is no time: 'never' is not an ISO time like 2026-11-23T02:00",
+        "is no row of CSV: ',' expected after '\"'",
+    ]
+    assert [
+        found.reason.endswith(f"line {line})") for found, line in zip(rejected, (3, 4, 5), strict=True)
+    ] == [True] * 3
+
+
+def test_a_cell_may_hold_line_ends_and_lines_are_counted_right():
+    content = HEADER + '2026-01-01,"Ou\nlu",1\n' + ROW
+    records, _, _ = read(content)
+    assert [(record.entity, record.origin["line"]) for record in records] == [("Ou\nlu", 2), ("Oulu", 4)]
+
+
+def test_a_quote_that_never_closes_costs_one_line():
+    rows = "".join(f"2026-01-01T{hour:02}:00,Oulu,{hour}\n" for hour in range(24))
+    records, (rejected,), _ = read(HEADER + '2026-01-01,"Oulu,1\n' + rows)
+    assert len(records) == 24
+    assert rejected.reason == "is no row of CSV: unexpected end of data (file 't.csv', line 2)"
+
+
+def test_quotes_that_open_again_and_again_end_the_file_instead_of_the_day(monkeypatch):
+    monkeypatch.setattr(tables_lines, "MAX_READ_AGAIN_CHARS", 100_000)
+    monkeypatch.setattr(tables_lines, "MAX_ROW_CHARS", 10_000)
+    with pytest.raises(PermanentError, match="has quotes that do not close"):
+        read(HEADER + 'a","b\n' * 100_000)
+
+
+def test_a_line_that_is_too_long_is_rejected_alone(monkeypatch):
+    monkeypatch.setattr(tables_lines, "MAX_LINE_BYTES", 1_000)
+    monkeypatch.setattr(tables_lines, "_SKIP_BYTES", 100)
+    records, (rejected,), place = read(HEADER + "x" * 12_345 + "\n" + ROW)
+    assert rejected.reason == "is longer than 1,000 bytes (file 't.csv', line 2)"
+    assert [record.origin["line"] for record in records] == [3]
+    assert place.offset == len(HEADER) + 12_346 + len(ROW)
+    records, (rejected,), _ = read(json.dumps(JSON_ROW) + "\n" + "x" * 12_345, "t.ndjson")
+    assert (len(records), rejected.reason) == (1, "is longer than 1,000 bytes (file 't.ndjson', line 2)")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.ndjson", "t.json", "t.xlsx"])
+def test_reading_goes_on_at_every_place(name):
+    hours = [f"2026-01-01T{hour:02}:00" for hour in range(5)]
+    objects = [{"Time": hour, "Place": "O\nulu", "Temp": number} for number, hour in enumerate(hours)]
+    csv = HEADER + "".join(f'{hour},"O\nulu",{number}\n' for number, hour in enumerate(hours))
+    content = {
+        "t.csv": csv,
+        "t.csv.gz": gz(csv),
+        "t.ndjson": "\n".join(map(json.dumps, objects)),
+        "t.json": json.dumps(objects),
+        "t.xlsx": workbook(["Time", "Place", "Temp"], *[list(each.values()) for each in objects]),
+    }[name]
+    whole, _, _ = read(content, name)
+    assert [record.values["t"] for record in whole] == list(range(5))
+    places = _places(content, name)
+    for number, place in enumerate(places):
+        rest, _, _ = read(content, name, place=place)
+        last_line_is_open = name == "t.ndjson" and number == 4
+        assert rest == whole[number + (not last_line_is_open) :]
+
+
+def _places(content, name):
+    given = TableOptions(**GIVEN)
+    stream = io.BytesIO(content.encode() if isinstance(content, str) else content)
+    return [
+        outcome.place
+        for outcome in Table(stream, name, given, Mapping(given, zone=ZoneInfo("UTC"), source="s"))
+    ]
+
+
+def test_offsets_are_counted_only_where_the_file_has_them():
+    assert read(HEADER + ROW)[2] == Place(len(HEADER + ROW), 2)
+    assert read((HEADER + ROW).encode("utf-16"))[2] == Place(0, 2)
+    assert read(gz(HEADER + ROW), "t.csv.gz")[2] == Place(0, 2)
+    assert read(HEADER + ROW.rstrip())[2] == Place(len(HEADER), 1)  # a line without an end may still grow
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_row_of_several_lines_is_read_again_whole_while_it_may_grow(end):
+    content = HEADER + ROW + '2026-01-01,"Ou\nlu",1' + end
+    assert read(content)[2] == (Place(len(content), 4) if end else Place(len(HEADER + ROW), 2))
+
+
+def test_columns_without_a_header_are_those_of_the_first_row_wherever_reading_begins():
+    content = "2026-01-01,1\n2026-01-02,2,3\n2026-01-03,4,5\n"
+    options = {"header": 0, "time": "1", "entity": "", "values": "2"}
+    places = read(content, **options)
+    assert [found.reason for found in places[1]] == [
+        found.reason for found in read(content, place=Place(13, 1), **options)[1]
+    ]
+
+
+def test_the_sample_of_objects_is_the_beginning_wherever_reading_begins():
+    first = json.dumps(JSON_ROW) + "\n"
+    _, (rejected,), _ = read(first + "null\n", "t.ndjson", place=Place(len(first), 1))
+    assert rejected.reason == "is null, not an object (file 't.ndjson', line 2)"
+
+
+def test_a_wide_table_has_its_entities_in_the_header():
+    content = workbook(
+        ["Time", "Oulu", "Turku", "Note", None],
+        ["2026-01-01", 1, "", "n", None],
+        ["2026-01-02", "x", 4.5, "", None],
+    )
+    options = {"entity": "@header", "values": "t: @value [°C]", "attributes": "Note", "wide": "*"}
+    records, (rejected,), place = read(content, "t.xlsx", **options)
+    assert [(record.entity, record.values["t"], record.attributes) for record in records] == [("Oulu", 1, {"Note": "n"}), ("Turku", Decimal("4.5"), {})]  # fmt: skip
+    assert (
+        rejected.reason == "@value is no number: 'x'; (text) keeps text (file 't.xlsx', row 3, column 'Oulu')"
+    )
+    assert place == Place(0, 3)
+    records, _, _ = read(content, "t.xlsx", **options | {"wide": "Turku"})
+    assert [record.entity for record in records] == ["Turku"]
+    with pytest.raises(PermanentError, match="has no column Kemi of those that are wide"):
+        read(content, "t.xlsx", **options | {"wide": "Turku, Kemi"})
+
+
+def test_a_short_row_of_a_wide_table_is_rejected_whole():
+    _, (rejected,), _ = read("Time,A,B\n2026-01-01,1\n", entity="@header", values="t: @value", wide="*")
+    assert "the row has 2 cells, and 3 columns" in rejected.reason
+
+
+def test_the_reader_may_add_columns_of_its_own():
+    found, _, _ = read("Time,Temp\n2026-01-01,1,\n\n2026-01-02,2\n", entity="@file", extra={"@file": "a.csv"})
+    assert [record.entity for record in found] == ["a.csv", "a.csv"]
+    found, _, _ = read(
+        '{"Temp":1}', "t.json", entity="@file", time="@modified", extra={"@file": "a", "@modified": MIDNIGHT}
+    )
+    assert (found[0].entity, found[0].observed_at) == ("a", MIDNIGHT)
+
+
+def test_objects_may_leave_out_values_and_context_but_not_the_entity():
+    rows = [JSON_ROW, {"Time": "2026-01-01T01:00", "Place": "Oulu", "Other": 2}]
+    content = "\n".join(map(json.dumps, rows))
+    records, _, _ = read(content, "t.ndjson", values="t: Temp, o: Other, never: Never", attributes="Note")
+    assert [record.values for record in records] == [{"t": Decimal("1.5")}, {"o": 2}]
+    with pytest.raises(PermanentError, match="has no column Temperature"):
+        read(content, "t.ndjson", values="Temperature")
+    with pytest.raises(PermanentError, match="has no column Site"):
+        read(content, "t.ndjson", entity="Site")
+
+
+def test_columns_that_come_after_the_sample_are_read():
+    rows = [json.dumps(JSON_ROW)] * SAMPLE_ROWS + [json.dumps({**JSON_ROW, "Late": 7})]
+    records, _, _ = read("\n".join(rows), "t.ndjson", values="t: Temp, late: Late")
+    assert records[-1].values == {"t": Decimal("1.5"), "late": 7}
+
+
+def test_numbers_of_json_are_exact():
+    content = '{"Time":"2026-01-01","Place":"x","Temp":0.1000000000000000055511151231257827}'
+    assert only(content, "t.json").values["t"] == Decimal("0.1000000000000000055511151231257827")
+
+
+@pytest.mark.parametrize(
+    ("content", "reasons"),
+    [
+        ('[{"Time":"2026-01-01","Place":"x","Temp":1,"Temp":2}]', ["has a key that stands twice"]),
+        ('[{"Time":"2026-01-01","Place":"x","Temp":NaN}]', ["Temp is no number: NaN"]),
+        ('[{"Time":"2026-01-01","Place":"x","Temp":1e999999999999999999999}]', ["Temp is no number: Infinity"]),
+        ('[{"Time":"2026-01-01","Place":"x","Temp":%s}]' % ("9" * 5000), ["Temp is beyond the range"]),
+        ('[{"Time":"2026-01-01","Place":"x","Temp":"warm"}]', ["Temp is no number: 'warm'"]),
+        ('[{"Time":"2026-01-01","Place":"x","Temp":0}, 1, "a", null, [], true]', ["is a number", "is a text", "is null", "is a list", "is true or false"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_one_object_is_rejected_alone(content, reasons):
+    _, rejected, _ = read(content, "t.json")
+    assert len(rejected) == len(reasons)
+    assert all(reason in found.reason for found, reason in zip(rejected, reasons, strict=True))
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_an_array_is_read_in_pieces_of_any_size(monkeypatch, size):
+    monkeypatch.setattr(tables_json, "_CHUNK_BYTES", size)
+    content = json.dumps(
+        [{**JSON_ROW, "Temp": number, "Ä€": "\U0001f321"} for number in (1, -2.5, 1234567, 0)],
+        ensure_ascii=False,
+        indent=1,
+    )
+    records, rejected, _ = read(content, "t.json")
+    assert ([record.values["t"] for record in records], rejected) == ([1, Decimal("-2.5"), 1234567, 0], [])
+    with pytest.raises(PermanentError, match="has no row that can be read: the first one is a number"):
+        read("[12 , 3]", "t.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "options", "problem"),
+    [
+        ("", "t.csv", {}, None),
+        ("\n", "t.csv", {}, "has no column"),
+        ("[]", "t.json", {}, None),
+        ("", "t.json", {}, None),
+        ("", "t.ndjson", {}, None),
+        (workbook(), "t.xlsx", {}, None),
+        (workbook(["a"]), "t.xlsx", {"sheet": "Data"}, "has no sheet Data; its sheets are Sheet1"),
+        ('{"a": 1}', "t.json", {"records": "a"}, "has no list at a"),
+        ('{"a": ', "t.json", {"records": "a"}, "is no JSON document"),
+        ('[{"a": 1}', "t.json", {}, "is no whole JSON"),
+        ('[{"a": 1};]', "t.json", {}, "is no whole JSON: ';' follows"),
+        ("[1] 2", "t.json", {}, "goes on behind its JSON document"),
+        ("{}\n{}", "t.json", {}, "format = ndjson"),
+        ("x", "t.zip", {}, "is an archive"),
+        ("x", "t.csv.gz.gz", {}, "packed twice"),
+        ("x", "t.pdf", {}, "has no ending that is known: '.pdf'"),
+        ("x", "t", {}, "has no ending that is known"),
+        ("x", "t.csv.gz", {}, "is no whole gzip file"),
+        ("x", "t.csv.zst", {}, "is no whole zstd file"),
+        (b"\xff\xfe\x00\xd8a", "t.csv", {}, "is not in utf-16"),
+        (",".join(map(str, range(20_001))), "t.csv", {}, "has 20,001 columns"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_whole_table_is_one_error(content, name, options, problem):
+    if problem is None:
+        assert read(content, name, **options) == ([], [], None)
+    else:
+        with pytest.raises(PermanentError, match=problem):
+            read(content, name, **options)
+
+
+def test_a_workbook_keeps_its_types():
+    row = [
+        datetime(2026, 1, 1, 5, 30),  # noqa: DTZ001
+        "Oulu",
+        12,
+        2.5,
+        True,
+        date(2026, 1, 2),
+        time(4, 5),
+        timedelta(hours=30),
+        "00123",
+        "#DIV/0!",
+    ]
+    names = ["Time", "Place", *"abcdefgh"]
+    found = only(workbook(names, row), "t.xlsx", values="a, b, c, d, e, f, g: g (text), h")
+    assert found.observed_at == datetime(2026, 1, 1, 3, 30, tzinfo=UTC)
+    assert found.values == {"a": 12, "b": Decimal("2.5"), "c": True, "d": date(2026, 1, 2), "e": time(4, 5), "f": 108_000, "g": "00123"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"delimiter": ",,"}, "is no delimiter"),
+        ({"delimiter": '"'}, "is no delimiter"),
+        ({"encoding": "klingon"}, "is no encoding"),
+        ({"encoding": "hex"}, "is no encoding"),
+        ({"records": "a["}, "is no JMESPath"),
+        ({"wide": "*"}, "wide needs @value"),
+        ({"values": "t: @value"}, "are columns of wide tables"),
+        ({"header": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_a_section_that_cannot_be_meant_is_refused(changes, problem):
+    with pytest.raises(ValidationError, match=problem):
+        TableOptions(**{**GIVEN, **changes})
+
+
+def test_a_name_says_the_kind_of_table():
+    given = TableOptions(**GIVEN)
+    assert kind_of(r"C:\exports\Orders.CSV.GZ", given) == ("csv", "gzip", ",")
+    assert kind_of("../../x.tab", given) == ("csv", "", "\t")
+    assert kind_of("t.csv", given).grows
+    assert not kind_of("t.csv.zst", given).grows
