@@ -2,21 +2,10 @@
 
 from urllib.parse import urlencode
 
-import msgspec
-
 from collectors.collector import Context
 from collectors.email_options import EmailOptions
-from collectors.http import Answer, Request, check_status, said
-from outbox.errors import LoginRefusedError, PermanentError, TransientError
-
-MAX_TOKEN_BYTES = 64 * 1024
-_REFUSALS = (
-    "invalid_client",
-    "unauthorized_client",
-    "invalid_grant",
-    "access_denied",
-    "interaction_required",
-)
+from collectors.http import Request
+from collectors.oauth import FORM, MAX_TOKEN_BYTES, read_token
 
 
 def credential(options: EmailOptions, context: Context) -> str:
@@ -32,30 +21,11 @@ def credential(options: EmailOptions, context: Context) -> str:
     request = Request(
         url=options.token_url,
         method="POST",
-        headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+        headers=dict(FORM),
         body=urlencode({name: value for name, value in form.items() if value}).encode(),
         secrets=(secret, form.get("refresh_token", "")),
     )
-    return context.http.send(request, read=_read, max_bytes=MAX_TOKEN_BYTES)
-
-
-class _Token(msgspec.Struct):
-    access_token: str = ""
-    error: str = ""
-
-
-def _read(answer: Answer) -> str:
-    try:
-        found = msgspec.json.decode(answer.body, type=_Token)
-    except msgspec.DecodeError as error:
-        check_status(answer)
-        raise TransientError(f"{answer.url} sent no token but{said(answer.body)}") from error
-    if answer.status < 500 and found.error in _REFUSALS:
-        raise LoginRefusedError(
-            f"{answer.url} gives no token: {found.error}",
-            hint="look at client_id, scope and the secrets of this source",
-        )
-    check_status(answer)
-    if not found.access_token.isprintable() or not found.access_token.isascii() or not found.access_token:
-        raise PermanentError(f"{answer.url} sent no access_token that can be used")
-    return found.access_token
+    granted = context.http.send(
+        request, read=lambda answer: read_token(answer, context.now()), max_bytes=MAX_TOKEN_BYTES
+    )
+    return granted.token

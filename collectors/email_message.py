@@ -36,8 +36,6 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ADDRESS = re.compile(r'(?:[^<>]*<\s*)?([^@\s<>()",;:\\\[\]]{1,64}@[\w.-]{1,255})\s*>?', re.DOTALL)
 _FAILURES = (errors.MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What the library raises for messages that nobody should have sent."""
-
-
 CheckTime = Callable[[], None]
 """Called now and then; raises BadMessageError when a message has taken too long."""
 
@@ -76,7 +74,7 @@ def parse_headers(head: bytes) -> Message:
 
 def parse_parts(data: bytes, check_time: CheckTime) -> list[Part]:
     """Return every part of a message that is no container, those of messages inside it included."""
-    if data.count(b"\n") + data.count(b"\r") > 2 * MAX_LINES:
+    if data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n") > MAX_LINES:
         raise BadMessageError(f"the message has more than {MAX_LINES:,} lines")
     limited = _Headers(message_factory=_Count().message)
     message = _fed(BytesFeedParser(policy=limited), data, check_time)

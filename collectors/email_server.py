@@ -145,6 +145,11 @@ class _StartTls(MailBoxUnencrypted):
     def _get_mailbox_client(self) -> imaplib.IMAP4:
         client = super()._get_mailbox_client()
         try:
+            if "STARTTLS" not in client.capabilities:
+                raise PermanentError(
+                    f"{self._host}:{self._port} offers no STARTTLS, and no password is sent without",
+                    hint="security = tls, for a port of its own; or somebody on the way takes the offer out",
+                )
             client.starttls(self._trust)
         except BaseException:
             with suppress(OSError):

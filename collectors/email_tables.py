@@ -173,7 +173,7 @@ class MessageTables:
 
     def _is_named(self, part: Part) -> bool:
         name = part.name.lower()
-        return part.is_attachment and any(fnmatchcase(name, pattern) for pattern in self._patterns)
+        return bool(name) and any(fnmatchcase(name, pattern) for pattern in self._patterns)
 
     def _body(self, parts: list[Part], check_time: CheckTime) -> str | None:
         """The table in the message itself, as CSV; None where there is none."""

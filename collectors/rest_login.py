@@ -11,18 +11,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from urllib.parse import quote_plus, urlencode
 
-import msgspec
-
 from collectors.collector import Context
-from collectors.http import Answer, Request, check_status, said
+from collectors.http import Request
+from collectors.oauth import FORM, MAX_TOKEN_BYTES, Granted, read_token
 from collectors.rest_options import RestOptions, filled, pairs
-from outbox.errors import LoginRefusedError, PermanentError, TransientError
 
 TOKEN_MARGIN = timedelta(seconds=60)
-DEFAULT_TOKEN_S = 300
-MAX_TOKEN_S = 86_400
-MAX_TOKEN_BYTES = 64 * 1024
-_REFUSALS = ("invalid_client", "unauthorized_client", "invalid_grant", "access_denied")
 
 
 class Login:
@@ -80,16 +74,17 @@ class Token:
     def get(self) -> str:
         """Return a token that is good for a while; LoginRefusedError where the server gives none."""
         if not self._until or self._context.now() >= self._until:
+            self.forget()
             self._text, seconds = self._ask()
             self._until = self._context.now() + max(timedelta(), timedelta(seconds=seconds) - TOKEN_MARGIN)
         return self._text
 
-    def _ask(self) -> tuple[str, float]:
+    def _ask(self) -> Granted:
         secret = self._secret()
         form = {"grant_type": "client_credentials"}
         if self._options.scope:
             form["scope"] = self._options.scope
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        headers = dict(FORM)
         if self._options.token_login == "header":  # noqa: S105 - where it goes, not what it is
             # RFC 6749 §2.3.1: both are form-encoded first.
             headers["Authorization"] = basic(quote_plus(self._options.login), quote_plus(secret))
@@ -104,30 +99,9 @@ class Token:
             secrets=(secret,),
             reach=self._options.reach(),
         )
-        return self._context.http.send(request, read=self._read, max_bytes=MAX_TOKEN_BYTES)
-
-    def _read(self, answer: Answer) -> tuple[str, float]:
-        try:
-            found = msgspec.json.decode(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            check_status(answer, self._context.now())
-            raise TransientError(f"{answer.url} sent no token but{said(answer.body)}") from error
-        if not isinstance(found, dict):
-            found = {}
-        if answer.status < 500 and found.get("error") in _REFUSALS:
-            raise LoginRefusedError(
-                f"{answer.url} gives no token: {found['error']}",
-                hint="look at login, scope and the secret of this source",
-            )
-        check_status(answer, self._context.now())
-        token, seconds = found.get("access_token"), found.get("expires_in", DEFAULT_TOKEN_S)
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-            raise PermanentError(f"{answer.url} sent no access_token that can be used")
-        if isinstance(seconds, str) and seconds.isdigit() and len(seconds) < 10:
-            seconds = int(seconds)
-        if type(seconds) not in (int, float) or not seconds > 0:
-            seconds = DEFAULT_TOKEN_S
-        return token, min(seconds, MAX_TOKEN_S)
+        return self._context.http.send(
+            request, read=lambda answer: read_token(answer, self._context.now()), max_bytes=MAX_TOKEN_BYTES
+        )
 
 
 def basic(user: str, password: str) -> str:
@@ -137,5 +111,5 @@ def basic(user: str, password: str) -> str:
 
 def header_lines(options: RestOptions, values: dict[str, str]) -> dict[str, str]:
     """Return the configured headers; one whose placeholder has no value is left out."""
-    lines = {name: filled(value, values) for name, value in pairs(options.headers, ":").items()}
+    lines = {name: filled(value, values) for name, value in pairs(options.headers, ":")}
     return {name: value for name, value in lines.items() if value is not None}

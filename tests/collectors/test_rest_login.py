@@ -35,7 +35,7 @@ def collected(url, make_http, clock, **options):
         ),
         ({"auth": "basic", "login": "jürgen"}, "authorization", basic(f"jürgen:{SECRET}")),
         ({"headers": "X-Tenant: 7\nX-Key: a{secret}b"}, "x-key", f"a{SECRET}b"),
-        ({"headers": "X-Tenant: 7\nAccept: text/json"}, "accept", "text/json"),
+        ({"headers": "X-Tenant: 7\naccept: text/json"}, "accept", "text/json"),
     ],
 )
 def test_a_login_by_header(serve, make_http, clock, options, name, expected):
@@ -50,6 +50,12 @@ def test_a_secret_in_the_query(serve, make_http, clock):
     server = serve(lambda _ask: reply(200, [order(1)]))
     collected(server.url, make_http, clock, secret="file:api", query="apikey = {secret}\nlimit = 5")
     assert server.asks[0].target == f"/?apikey={SECRET}&limit=5"
+
+
+def test_a_parameter_may_come_more_than_once(serve, make_http, clock):
+    server = serve(lambda _ask: reply(200, [order(1)]))
+    collected(server.url, make_http, clock, query="state = open\nstate = new\nfields = a,b")
+    assert server.asks[0].target == "/?state=open&state=new&fields=a,b"
 
 
 class Guarded:
@@ -186,6 +192,26 @@ def test_a_token_that_cannot_be_had(guarded, answer, expected):
         list(guarded(api).collect({}))
     assert type(caught.value) is expected
     assert SECRET not in str(caught.value)
+
+
+def test_a_login_that_was_withdrawn_is_tried_once(guarded, clock):
+    """When the token has ended, and the server gives no new one, it is not asked twice."""
+    api = Guarded(expires_in=90)
+    linked = Linked(order(n) for n in range(12))
+
+    def script(ask):
+        if ask.target == "/token" and api.tokens:
+            api.tokens += 1
+            return reply(401, {"error": "invalid_client"})
+        if ask.target == "/token":
+            return Guarded.script(api, ask)
+        clock.sleep(45)
+        return linked.script(ask)
+
+    api.script = script
+    with pytest.raises(LoginRefusedError):
+        list(guarded(api, **LINK).collect({}))
+    assert api.tokens == 2
 
 
 def test_a_wrong_login_is_told_apart_from_missing_rights(serve, make_http, clock):

@@ -3,10 +3,13 @@
 import pytest
 
 from outbox.record import MAX_RAW_BYTES
-from tests.collectors.mailbox.bad_messages import CASES
+from tests.collectors.mailbox.bad_contents import CONTENTS
+from tests.collectors.mailbox.bad_heads import HEADS_AND_NAMES
+from tests.collectors.mailbox.bad_structures import STRUCTURES
 from tests.support.mail import ORDERS, mail
 
 pytestmark = pytest.mark.xdist_group("dovecot")
+CASES = [*STRUCTURES, *CONTENTS, *HEADS_AND_NAMES]
 
 
 def test_there_are_enough_of_them_and_each_has_a_name():

@@ -1,5 +1,6 @@
 """What a mailbox's messages become: read from a real IMAP server, and never changed there."""
 
+import imaplib
 import json
 from datetime import UTC, date, datetime
 
@@ -55,6 +56,21 @@ def test_nothing_is_marked_or_deleted(server, user, make_email):
     list(make_email().collect({}))
     assert server.flags(user) == before
     assert not any(rb"\Seen" in line for line in before)
+
+
+def test_only_commands_that_change_nothing_are_sent(server, user, make_email, monkeypatch):
+    sent = []
+    send = imaplib.IMAP4._command
+    monkeypatch.setattr(
+        imaplib.IMAP4, "_command", lambda self, *words: sent.append(words) or send(self, *words)
+    )
+    server.put(user, mail(("orders.csv", ORDERS)))
+    sent.clear()
+    list(make_email().collect({}))
+    assert {words[0] for words in sent} == {"CAPABILITY", "AUTHENTICATE", "EXAMINE", "UID", "LOGOUT"}
+    asked = [words for words in sent if words[0] == "UID"]
+    assert {words[1] for words in asked} == {"SEARCH", "FETCH"}
+    assert all("BODY.PEEK[" in words[3] and "BODY[" not in words[3] for words in asked if words[1] == "FETCH")
 
 
 def test_what_was_read_is_not_read_again(server, user, make_email):

@@ -1,20 +1,16 @@
-"""The way to the mailbox: TLS, logins, tokens, and servers that drop, refuse, stall and talk nonsense."""
+"""The way to the mailbox: TLS, logins, and servers that drop, refuse, stall and talk nonsense."""
 
-import contextlib
 import json
-import socket
-import socketserver
 import threading
-from urllib.parse import parse_qs
 
 import pytest
 
 from collectors.email import Email
 from outbox.errors import LoginRefusedError, PermanentError, TransientError
 from outbox.sections import NetworkOptions
-from tests.collectors.loopback import reply
 from tests.support import dovecot
 from tests.support.certificates import Authority
+from tests.support.imap import Listening, relay, scripted
 from tests.support.mail import ORDERS, mail
 
 pytestmark = pytest.mark.xdist_group("dovecot")
@@ -22,77 +18,6 @@ pytestmark = pytest.mark.xdist_group("dovecot")
 
 def rows(pages):
     return [record for page in pages for record in page.records if record.stream != "mailbox"]
-
-
-class Listening(socketserver.ThreadingTCPServer):
-    """Calls `handle(socket)` for each connection while entered."""
-
-    daemon_threads = True
-
-    def __init__(self, handle):
-        self.handle = handle
-        super().__init__(("127.0.0.1", 0), None)
-        self.port = self.server_address[1]
-
-    def finish_request(self, request, client_address):
-        with contextlib.suppress(OSError):
-            request.settimeout(5)
-            self.handle(request)
-
-    def __enter__(self):
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
-
-
-def relay(to_port, allowed):
-    """A way to a server that breaks after so many bytes of its answers."""
-
-    def handle(client):
-        with socket.create_connection(("127.0.0.1", to_port), 5) as upstream:
-            left = allowed
-
-            def forward():
-                with contextlib.suppress(OSError):
-                    while data := client.recv(65536):
-                        upstream.sendall(data)
-                    upstream.shutdown(socket.SHUT_WR)
-
-            thread = threading.Thread(target=forward, daemon=True)
-            thread.start()
-            while left > 0 and (data := upstream.recv(65536)):
-                client.sendall(data[:left])
-                left -= len(data)
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
-
-    return Listening(handle)
-
-
-def scripted(answers, greeting=b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] ready"):
-    """A server that answers each command by the first of `answers` whose name it holds; TAG is its tag."""
-
-    def handle(client):
-        file = client.makefile("rb")
-        client.sendall(greeting + b"\r\n")
-        for line in file:
-            tag = line.split()[0]
-            known = [text for name, text in answers.items() if name in line.upper()]
-            if b"AUTHENTICATE" in line.upper() and not known:
-                client.sendall(b"+ \r\n")
-                file.readline()
-            answer = known[0] if known else b"TAG OK done"
-            client.sendall(answer.replace(b"TAG", tag) + b"\r\n")
-            if b"LOGOUT" in line.upper():
-                return
-
-    return Listening(handle)
 
 
 CAPABILITIES = {b"CAPABILITY": b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\nTAG OK done"}
@@ -140,87 +65,9 @@ def test_a_server_without_starttls_hears_no_password(make_email):
             heard.append(line)
             client.sendall(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n" + line.split()[0] + b" OK done\r\n")
 
-    with Listening(handle) as listening, pytest.raises(TransientError):
+    with Listening(handle) as listening, pytest.raises(PermanentError, match="offers no STARTTLS"):
         list(make_email(security="starttls", port=str(listening.port), host="127.0.0.1").collect({}))
     assert not any(word in b"".join(heard).upper() for word in (b"LOGIN", b"AUTHENTICATE"))
-
-
-def test_a_token_logs_in(server, user, make_email):
-    server.put(user, mail(("orders.csv", ORDERS)))
-    assert len(rows(make_email(auth="token", secret=dovecot.token(user)).collect({}))) == 2
-
-
-@pytest.mark.parametrize(
-    "token", [dovecot.token("somebody-else"), dovecot.token("user", expires=5), "CANARY"]
-)
-def test_a_token_of_somebody_else_or_of_yesterday_is_refused(make_email, token):
-    with pytest.raises(LoginRefusedError, match="refuses the login") as caught:
-        list(make_email(auth="token", secret=token).collect({}))
-    assert token not in str(caught.value)
-
-
-@pytest.mark.parametrize("consent", [False, True])
-def test_oauth_asks_for_a_token_and_logs_in_with_it(server, user, make_email, serve, monkeypatch, consent):
-    bodies = []
-
-    def script(ask):
-        return reply(200, {"access_token": dovecot.token(user), "token_type": "Bearer", "expires_in": 3600})
-
-    asked = serve(script)
-    server.put(user, mail(("orders.csv", ORDERS)))
-    options = {
-        "auth": "oauth",
-        "token_url": f"{asked.url}/token",
-        "client_id": "the-application",
-        "scope": "https://outlook.office365.com/.default",
-        "secret": {"env:MAIL": "CANARY-client", "env:CONSENT": "CANARY-refresh"},
-    }
-    if consent:
-        options["refresh_token"] = "env:CONSENT"
-    email = make_email(**options)
-    send = email._context.http.send
-    monkeypatch.setattr(
-        email._context.http, "send", lambda request, **more: bodies.append(request) or send(request, **more)
-    )
-    assert len(rows(email.collect({}))) == 2
-    [request] = bodies
-    form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
-    assert form == {
-        "client_id": "the-application",
-        "client_secret": "CANARY-client",
-        "scope": "https://outlook.office365.com/.default",
-        **(
-            {"grant_type": "refresh_token", "refresh_token": "CANARY-refresh"}
-            if consent
-            else {"grant_type": "client_credentials"}
-        ),
-    }
-    assert asked.asks[0].method == "POST"
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "error", "match"),
-    [
-        (400, {"error": "invalid_grant"}, LoginRefusedError, "gives no token: invalid_grant"),
-        (
-            401,
-            {"error": "invalid_client", "error_description": "CANARY-client"},
-            LoginRefusedError,
-            "invalid_client",
-        ),
-        (400, {"error": "invalid_scope"}, PermanentError, "400"),
-        (200, {"access_token": ""}, PermanentError, "no access_token"),
-        (200, {"access_token": "a\nb"}, PermanentError, "no access_token"),
-        (200, b"<html>log in here</html>", TransientError, "sent no token"),
-        (503, {"error": "temporarily_unavailable"}, TransientError, "503"),
-    ],
-)
-def test_a_token_that_is_not_given(make_email, serve, status, body, error, match):
-    asked = serve(lambda _: reply(status, body))
-    options = {"auth": "oauth", "token_url": f"{asked.url}/token", "client_id": "the-application"}
-    with pytest.raises(error, match=match) as caught:
-        list(make_email(secret="CANARY-client", **options).collect({}))
-    assert "CANARY" not in str(caught.value)
 
 
 def test_a_connection_that_breaks_anywhere_loses_and_doubles_nothing(server, user, make_email):
