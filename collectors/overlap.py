@@ -6,6 +6,7 @@ Invariant: a text keeps the form that the server gave it; less the overlap it is
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -42,6 +43,9 @@ _NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.IGNORECASE)
 
 
+RANKS = {"text": 0, "number": 1, "time": 2}
+
+
 class Position(NamedTuple):
     """A value that can be compared with others of its kind: number, time or text."""
 
@@ -49,7 +53,13 @@ class Position(NamedTuple):
     order: Any
     text: str
 
+    @property
+    def rank(self) -> int:
+        """What a kind is worth: among times a text is a mistake, and not the other way round."""
+        return RANKS[self.kind]
 
+
+@lru_cache(maxsize=256)
 def position(text: str) -> Position:
     """Return what a text stands for."""
     if _NUMBER.fullmatch(text):

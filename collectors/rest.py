@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import ClassVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
@@ -39,7 +39,6 @@ class Rest:
     def __init__(self, options: RestOptions, context: Context) -> None:
         self._options = options
         self._context = context
-        self._rows = Rows(options, context)
 
     def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
         """Yield what the list holds since the bookmark; a back-fill is a PermanentError."""
@@ -48,11 +47,12 @@ class Rest:
                 f"{self._context.source}: a rest source cannot back-fill days",
                 hint="make a second source with another start, and disable it when it is done",
             )
-        return _Round(self._options, self._context, self._rows, bookmarks.get("", "")).pages()
+        rows = Rows(self._options, self._context)
+        return _Round(self._options, self._context, rows, bookmarks.get("", "")).pages()
 
     def reread(self, raw: str) -> Record | Rejected | None:
         """Return what a rejected record is under this configuration; see Mapping.reread."""
-        return self._rows.reread(raw)
+        return Rows(self._options, self._context).reread(raw)
 
 
 class _Round:
@@ -82,7 +82,9 @@ class _Round:
                     f"{self._context.source}: {self._options.bookmark} goes back in the list; sorted = yes",
                     hint="say in query how to sort, smallest first, or set sorted = no",
                 )
-            if not last and self._is_over(first):
+            if last:
+                self._progress.require_found()
+            elif self._is_over(first):
                 return
 
     def _pages_of(self, content: Content, done: str) -> Iterator[Page]:
@@ -132,14 +134,16 @@ class _Round:
         values |= {"cursor": place.cursor} if place.cursor else {}
         if bookmark := self._progress.asked_from():
             values["bookmark"] = bookmark
-        headers = {"Accept": "application/json", **header_lines(options, values), **self._login.headers()}
+        headers = {"accept": "application/json"}
         body = b""
         if options.method == "POST":
-            headers.setdefault("Content-Type", "application/json")
+            headers["content-type"] = "application/json"
             body = msgspec.json.encode(filled_json(json.loads(options.body), values)) if options.body else b""
+        for name, value in (*header_lines(options, values).items(), *self._login.headers().items()):
+            headers[name.lower()] = value
         return Request(
-            url=place.link or options.url,
-            params=_params(options, values, place.link),
+            url=_address(options, values, place.link),
+            params={},
             method=options.method,
             headers=headers,
             body=body,
@@ -148,13 +152,14 @@ class _Round:
         )
 
 
-def _params(options: RestOptions, values: dict[str, str], link: str) -> dict[str, str]:
-    """The query; a link brings its own, and lacks at most the secret."""
+def _address(options: RestOptions, values: dict[str, str], link: str) -> str:
+    """The address with its query; a link brings its own, and lacks at most the secret."""
     there = {name for name, _ in parse_qsl(link.partition("?")[2], keep_blank_values=True)}
-    lines = {
-        name: value
-        for name, value in pairs(options.query, "=").items()
+    lines = [
+        (name, filled(value, values))
+        for name, value in pairs(options.query, "=")
         if not link or ("{secret}" in value and name not in there)
-    }
-    found = {name: filled(value, values) for name, value in lines.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    ]
+    query = urlencode([(name, value) for name, value in lines if value is not None], safe=",")
+    address = link or options.url
+    return f"{address}{'&' if '?' in address else '?'}{query}" if query else address

@@ -1,7 +1,8 @@
 """The bookmark of a REST source: the largest value of what only grows, or the last cursor.
 
 Invariants:
-- Numbers are compared as numbers, times as times, other texts as texts; two kinds in one list are an error.
+- Numbers are compared as numbers, times as times, other texts as texts. Where a list holds several kinds,
+  times move the bookmark rather than numbers, and those rather than texts: one wrong value stops nothing.
 - A time that lies more than a day ahead moves no bookmark: one wrong record would hide all that follow.
 - What is asked for is at most the bookmark: the overlap is taken off when asking, never when storing.
 """
@@ -23,9 +24,10 @@ _AHEAD = timedelta(days=1)
 
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is stored: the text of the largest value, or the cursor to go on with."""
+    """What is stored: the text of the largest value, `of` which expression, or the cursor to go on with."""
 
     value: str = ""
+    of: str = ""
     cursor: str = ""
 
     @classmethod
@@ -45,14 +47,19 @@ class Progress:
     """How far one reading of the list has come, from the bookmark on where it `began`."""
 
     def __init__(self, options: RestOptions, mark: Mark, context: Context) -> None:
+        # The value of another field says nothing about this one: then it begins anew.
+        known = bool(options.bookmark) and mark.of in ("", options.bookmark)
         self.began = Mark(
-            value=mark.value if options.bookmark else "", cursor=mark.cursor if options.keep_cursor else ""
+            value=mark.value if known else "",
+            of=mark.of if known else "",
+            cursor=mark.cursor if options.keep_cursor else "",
         )
         self._options = options
         self._now = context.now
         self._largest = position(self.began.value) if self.began.value else None
         self._last: Position | None = None
         self._cursor = self.began.cursor
+        self._seen = self._found = 0
 
     def asked_from(self) -> str:
         """Return what {bookmark} stands for, the overlap taken off; empty where nothing is known yet."""
@@ -62,12 +69,26 @@ class Progress:
         """Take in the records of an answer; False where they should have been sorted and are not."""
         orderly, expression = True, self._options.bookmark
         for item in items if expression else []:
-            found = position_of(search(expression, item), expression)
-            if found and not is_ahead(found, self._now()):
-                self._largest = largest(self._largest, found, expression)
-                orderly = orderly and not (self._last and found.order < self._last.order)
-                self._last = largest(self._last, found, expression)
+            self._seen += 1
+            found = position_of(search(expression, item))
+            if found is None:
+                continue
+            self._found += 1
+            if not is_ahead(found, self._now()):
+                self._largest = larger(self._largest, found)
+                if self._last and found.kind == self._last.kind:
+                    orderly = orderly and found.order >= self._last.order
+                self._last = larger(self._last, found)
         return orderly or not self._options.sorted
+
+    def require_found(self) -> None:
+        """Raise PermanentError where records were read and none had a bookmark."""
+        if self._seen and not self._found:
+            raise PermanentError(
+                f"bookmark = {self._options.bookmark} finds no number and no text in any of {self._seen:,} "
+                "records, so that the whole list is read each time",
+                hint="correct bookmark, or leave it out",
+            )
 
     def after(self, content: Content, last: bool) -> str:
         """Return the bookmark that is true once the records of an answer are stored."""
@@ -75,30 +96,23 @@ class Progress:
             self._cursor = content.cursor or self._cursor
             return Mark(cursor=self._cursor).encode()
         if self._largest and (last or self._options.sorted):
-            return Mark(value=self._largest.text).encode()
+            return Mark(value=self._largest.text, of=self._options.bookmark).encode()
         return self.began.encode()
 
 
-def position_of(found: Any, what: str) -> Position | None:
-    """Return the position of what a record holds, None where it holds none; PermanentError for the rest."""
-    if found is None or found == "":
-        return None
+def position_of(found: Any) -> Position | None:
+    """Return the position of what a record holds, None for what a bookmark cannot be."""
     if isinstance(found, bool) or not isinstance(found, (str, int, float, Decimal)):
-        raise PermanentError(f"{what} finds no number and no text in a record, which a bookmark has to be")
+        return None
     text = found if isinstance(found, str) else _number(found)
-    if len(text) > MAX_CHARS:
-        raise PermanentError(f"{what} finds more than {MAX_CHARS:,} characters, too many for a bookmark")
-    return position(text)
+    return position(text) if text and len(text) <= MAX_CHARS else None
 
 
-def largest(first: Position | None, second: Position | None, what: str) -> Position | None:
-    """Return the larger of two; PermanentError where they are of two kinds."""
-    if first is None or second is None:
-        return first or second
-    if first.kind != second.kind:
-        one, other = (f"a {found.kind} ({found.text[:60]})" for found in (first, second))
-        raise PermanentError(f"{what} is {one} in one record and {other} in another: they have no order")
-    return second if second.order > first.order else first
+def larger(first: Position | None, second: Position) -> Position:
+    """Return the larger of two; of two kinds, the one that is worth more."""
+    if first is None or first.rank < second.rank:
+        return second
+    return second if first.kind == second.kind and second.order > first.order else first
 
 
 def is_ahead(found: Position, now: datetime) -> bool:

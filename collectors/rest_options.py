@@ -31,16 +31,14 @@ _SECRET_PARAMETERS = ("apikey", "api_key", "api-key", "access_token", "token", "
 _BY_OURSELVES = ("host", "content-length", "transfer-encoding", "connection", "expect")
 
 
-def pairs(lines: tuple[str, ...], separator: str) -> dict[str, str]:
+def pairs(lines: tuple[str, ...], separator: str) -> list[tuple[str, str]]:
     """Return what lines of `name separator value` say; ValueError names the line that says nothing."""
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     for line in lines:
         name, there, value = (part.strip() for part in line.partition(separator))
         if not there or not name:
             raise ValueError(f"{line[:60]} is no line like: name {separator} value")
-        if name in found:
-            raise ValueError(f"{name[:60]} is there twice")
-        found[name] = value
+        found.append((name, value))
     return found
 
 
@@ -65,14 +63,18 @@ def _checked_expression(text: str) -> str:
 
 
 def _checked_query(lines: tuple[str, ...]) -> tuple[str, ...]:
-    for name, value in pairs(lines, "=").items():
+    for name, value in pairs(lines, "="):
         if name.lower() in _SECRET_PARAMETERS and value and not PLACEHOLDER.search(value):
             raise ValueError(f"{name} would be written down here: write {{secret}}, and secret = file:PATH")
     return lines
 
 
 def _checked_headers(lines: tuple[str, ...]) -> tuple[str, ...]:
-    for name, value in pairs(lines, ":").items():
+    found = pairs(lines, ":")
+    names = [name.lower() for name, _ in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{twice[0][:60]} is there twice")
+    for name, value in found:
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", name) or not value.isprintable():
             raise ValueError(f"{name[:60]} is no header that can be sent")
         if name.lower() in _SECRET_HEADERS and "{secret}" not in value:

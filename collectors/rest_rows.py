@@ -45,19 +45,22 @@ class Rows:
             try:
                 yield self._one(item)
             except RecursionError:
-                yield self._mapped.reject("nested too deeply", {}, self._origin)
+                yield self._mapped.reject("nested too deeply", {}, self._origin, is_row=False)
 
     def reread(self, raw: str) -> Record | Rejected | None:
         """Return what a rejected object is under this mapping; one that was cut stays rejected."""
         try:
-            item = json.loads(raw, object_hook=restored)["row"]
-        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
+            row = json.loads(raw, object_hook=restored)["row"]
+            # A column that was missing was kept as null.
+            item = {name: cell for name, cell in row.items() if cell is not None}
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             return Rejected(NOT_KEPT, raw)
         return next(self([item]))
 
     def _one(self, item: Any) -> Record | Rejected | None:
         if not isinstance(item, dict):
-            return self._mapped.reject(f"is {keys_of(item)}, not an object", {"@": item}, self._origin)
+            reason = f"is {keys_of(item)}, not an object"
+            return self._mapped.reject(reason, [item], self._origin, is_row=False)
         tidied = {_tidy(name): value for name, value in item.items()}
         row = {**item}
         for name, expression in self._columns.items():

@@ -20,7 +20,18 @@ from collectors.collector import Context, SourceOptions, Window
 from collectors.mapping import Mapping as ColumnMapping
 from collectors.mapping_options import tidy
 from collectors.portion import Portion
-from collectors.sql_bookmark import Mark, day, decode, is_behind, less, moves, require_tie, shown, typed
+from collectors.sql_bookmark import (
+    Mark,
+    day,
+    decode,
+    is_behind,
+    is_of_another_kind,
+    less,
+    moves,
+    require_tie,
+    shown,
+    typed,
+)
 from collectors.sql_options import SqlOptions, shown_address
 from outbox.errors import PermanentError
 from outbox.record import Page, Record, Rejected
@@ -46,7 +57,7 @@ class Sql:
 
     def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
         """Yield the rows since the bookmark, or with a window those whose bookmark lies in those days."""
-        mark = decode(bookmarks.get("", ""), self._context.source)
+        mark = decode(bookmarks.get("", ""), self._options.followed, self._context.source)
         if window and not self._options.bookmark:
             raise PermanentError(f"{self._context.source}: without bookmark there are no days to back-fill")
         with self._server().reading() as reading:
@@ -79,6 +90,7 @@ class _Reader:
         self._context = context
         self._zone = options.timezone or context.timezone
         self._reading = reading
+        self._until = context.now() + timedelta(seconds=options.max_time)
         text = options.query or f"SELECT * FROM {options.table}"  # noqa: S608 - the section's own words
         self._columns = reading.columns(text)
         self._require_columns(mapping)
@@ -100,7 +112,9 @@ class _Reader:
         for row in self._reading.rows(statement):
             *cells, value, tie, large = tuple(row)
             if portion.is_full():
-                yield portion.page(reached.encode())
+                yield portion.page(reached.encode(self._options.followed))
+                if not window and self._is_over(mark, reached):
+                    return
             portion.add(self._record(cells, large=bool(large)))
             reached = self._after(reached, mark, value, tie)
             count += 1
@@ -108,7 +122,11 @@ class _Reader:
             for note in self._notes(mark, count):
                 portion.add(note)
         if portion or reached != mark:
-            yield portion.page(reached.encode())
+            yield portion.page(reached.encode(self._options.followed))
+
+    def _is_over(self, began: Mark, reached: Mark) -> bool:
+        """Return whether the run has read enough for now, and the next one will get further."""
+        return reached.value != began.value and self._context.now() > self._until
 
     def _bounds(self, mark: Mark, window: Window | None) -> "Bounds | None":
         """Return which rows to read; None where the table has none whose days could be compared."""
@@ -140,6 +158,8 @@ class _Reader:
         if not self._bookmark:
             return reached
         if not moves(value, is_time=self._bookmark.time, zone=self._zone, now=self._context.now):
+            return reached
+        if is_of_another_kind(value, reached.value):
             return reached
         if self._options.overlap is not None and is_behind(value, began.value):
             return reached

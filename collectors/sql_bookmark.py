@@ -1,7 +1,8 @@
 """The bookmark of an SQL source: the last row's value in the column that grows, and its tie-breaker. No I/O.
 
 Invariants: a value keeps its type (a number, a time with or without a zone, a day, a text, bytes). What has
-no order (NaN, infinity) or cannot have come yet (a time more than a day ahead) moves no bookmark.
+no order (NaN, infinity), cannot have come yet (a time more than a day ahead) or is of another kind than what
+came before (a text among numbers or times, where a column takes both) moves no bookmark.
 """
 
 import json
@@ -27,21 +28,21 @@ class Mark(NamedTuple):
     value: Any = None
     tie: Any = None
 
-    def encode(self) -> str:
-        """Return the text to store."""
-        found = {"value": kept(self.value), "tie": kept(self.tie)}
+    def encode(self, of: str) -> str:
+        """Return the text to store; `of` says which columns of what it is about."""
+        found = {"of": of, "value": kept(self.value), "tie": kept(self.tie)}
         return json.dumps({name: item for name, item in found.items() if item is not None})
 
 
-def decode(text: str, source: str) -> Mark:
-    """Return a stored bookmark; DataError for what is none of this collector's."""
+def decode(text: str, of: str, source: str) -> Mark:
+    """Return a stored bookmark, an empty one where it is of other columns; DataError for a stranger's."""
     try:
         found = json.loads(text, object_hook=restored) if text else {}
-        if not isinstance(found, dict) or found.keys() - {"value", "tie"}:
+        if not isinstance(found, dict) or found.keys() - {"of", "value", "tie"}:
             raise ValueError("other names")
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise DataError(f"{source}: its bookmark is none of sql's: {error}") from error
-    return Mark(found.get("value"), found.get("tie"))
+    return Mark(found.get("value"), found.get("tie")) if found.get("of", of) == of else Mark()
 
 
 def moves(value: Any, *, is_time: bool, zone: ZoneInfo, now: Callable[[], datetime]) -> bool:
@@ -67,6 +68,14 @@ def moves(value: Any, *, is_time: bool, zone: ZoneInfo, now: Callable[[], dateti
         f"the bookmark holds {shown(value)}, which cannot be gone on from",
         hint="name a column that only grows: a number, a time of change",
     )
+
+
+def is_of_another_kind(value: Any, before: Any) -> bool:
+    """Return whether a value cannot follow one: a text after a number, a word after a time."""
+    if isinstance(value, str) and isinstance(before, str):
+        return position(before).kind == "time" and position(value).kind != "time"
+    plain = (int, float, Decimal)
+    return isinstance(before, plain) and not isinstance(value, plain)
 
 
 def is_behind(value: Any, mark: Any) -> bool:

@@ -30,6 +30,7 @@ _NO_DATABASE = re.compile(
 _MYSQL_REFUSED = (1044, 1045, 1698, 3118, 3955)
 _MYSQL_WAITS = (1040, 1053, 1203, 1205, 1213, 1226, 1317, 1969, 2002, 2003, 2006, 2013, 2055, 3024)
 _MYSQL_SLOW = (1317, 1969, 3024)
+_MYSQL_WRITES = 1792
 _SQLITE_WAITS = (
     "SQLITE_BUSY",
     "SQLITE_LOCKED",
@@ -103,7 +104,7 @@ def _by_mysql(error: BaseException | None) -> Meaning | None:
         return LoginRefusedError, _LOGIN_HINT
     if number in _MYSQL_WAITS:
         return TransientError, _SLOW_HINT if number in _MYSQL_SLOW else None
-    return PermanentError, _SECTION_HINT
+    return PermanentError, _WRITE_HINT if number == _MYSQL_WRITES else _SECTION_HINT
 
 
 def _state_of_mssql(said: str) -> str:

@@ -66,6 +66,7 @@ class SqlOptions(MappingOptions):
     start: str = Field("", description="Where to begin; empty: at the smallest bookmark.")
     overlap: Overlap = Field(None, description="How far behind the bookmark to read again: 5m, or 100.")
     statement_timeout: Duration = Field(300.0, ge=1, le=86_400, description="Of one statement.")
+    max_time: Duration = Field(1_200.0, ge=1, description="A run reads no further page after this long.")
     max_cell: Size = Field(1_000_000, ge=1_000, le=10**7, description="A larger cell rejects its row.")
 
     @model_validator(mode="after")
@@ -89,6 +90,11 @@ class SqlOptions(MappingOptions):
     def what(self) -> str:
         """What is read, for messages."""
         return self.table or "the query"
+
+    @property
+    def followed(self) -> str:
+        """What the bookmark is about: with another table or column it says nothing."""
+        return " ".join((self.table or "query", self.bookmark, self.tie_breaker)).strip()
 
 
 def shown_address(url: str) -> str:

@@ -10,6 +10,7 @@ Invariants:
   that the mapping rejects its row; it does not end the query.
 """
 
+import logging
 import re
 import sqlite3
 import time
@@ -29,6 +30,9 @@ from collectors.sql_errors import translated
 from collectors.sql_options import SqlOptions, shown_address
 from outbox.errors import OutboxError, PermanentError
 
+# What goes wrong while it closes a broken connection comes after what broke it, which is raised.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+
 MAX_FETCHED_CELLS = 2_000
 _DRIVERS = {
     "postgresql": "postgresql+psycopg",
@@ -38,24 +42,22 @@ _DRIVERS = {
     "sqlite": "sqlite",
 }
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "mssql": "mssql", "sqlite": "sql"}
+# MySQL and MariaDB have names of their own for the time, and each reads its own of these comments.
+_MYSQL_TIME = (
+    "SET @outbox = 0 /*!50701 , SESSION max_execution_time = {ms} */ "
+    "/*M!100101 , SESSION max_statement_time = {s} */"
+)
+_MYSQL = (_MYSQL_TIME, "SET time_zone = '+00:00'", "START TRANSACTION READ ONLY")
 _BEGIN = {
     "postgresql": (
         "SET LOCAL statement_timeout = {ms}",
         "SET LOCAL TIME ZONE 'UTC'",
         "SET LOCAL datestyle TO ISO",
     ),
-    "mysql": (
-        "SET SESSION max_execution_time = {ms}",
-        "SET time_zone = '+00:00'",
-        "START TRANSACTION READ ONLY",
-    ),
-    "mariadb": (
-        "SET SESSION max_statement_time = {s}",
-        "SET time_zone = '+00:00'",
-        "START TRANSACTION READ ONLY",
-    ),
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
     "mssql": ("SET LOCK_TIMEOUT {ms}",),
-    "sqlite": ("PRAGMA query_only = 1",),
+    "sqlite": ("PRAGMA query_only = 1", "PRAGMA trusted_schema = 0"),
 }
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _STEPS_PER_LOOK = 10_000
@@ -134,9 +136,10 @@ class Server:
         if self._options.kind == "postgresql":
             arguments |= {"application_name": "snowflake-datapipe", **_KEEPALIVE}
         elif self._options.kind in ("mysql", "mariadb"):
-            arguments |= {"read_timeout": silence, "charset": "utf8mb4"}
+            # As text, its driver would send a password in Latin-1.
+            arguments |= {"read_timeout": silence, "charset": "utf8mb4", "password": password.encode()}
         else:
-            arguments = {"timeout": seconds}
+            arguments = {"timeout": int(self._options.statement_timeout)}
         engine = sqlalchemy.create_engine(url, connect_args=arguments, **shared)
         if self._options.kind == "postgresql":
             from collectors.sql_postgres import read_leniently  # noqa: PLC0415 - its driver is an extra

@@ -11,6 +11,7 @@ from collectors.open_meteo import OpenMeteo
 from outbox.retry import Retry
 from outbox.sections import NetworkOptions
 from tests.collectors.loopback import Loopback
+from tests.support import mariadb as mariadb_server
 from tests.support import postgres as postgresql
 
 DATA = Path(__file__).parent.parent / "data"
@@ -90,4 +91,13 @@ def postgres():
     if reason := postgresql.reason_not_to_run():
         pytest.skip(reason)
     with postgresql.serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb():
+    """A MariaDB of our own; the test is skipped where none is installed."""
+    if reason := mariadb_server.reason_not_to_run():
+        pytest.skip(reason)
+    with mariadb_server.serving() as server:
         yield server

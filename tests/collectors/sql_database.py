@@ -1,8 +1,9 @@
-"""A database with a table of orders, SQLite or PostgreSQL, and an SQL source that reads it."""
+"""Databases with a table of orders, SQLite, PostgreSQL and MariaDB, and an SQL source that reads them."""
 
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -10,6 +11,7 @@ import psycopg
 from collectors.collector import Context
 from collectors.sql import Sql
 from outbox.sections import NetworkOptions
+from tests.support import mariadb
 from tests.support.postgres import OWNER, PASSWORD, READER, READER_PASSWORD
 
 FIRST = datetime(2026, 11, 22, tzinfo=UTC)
@@ -59,6 +61,7 @@ class Cluster:
         self.server = server
         self.name = name
         self.url = server.url(READER, name)
+        self.word = READER_PASSWORD
         if name == "postgres":
             self._make_reader()
         self.execute("DROP SCHEMA public CASCADE")
@@ -95,11 +98,51 @@ class Cluster:
             connection.cursor().executemany(statement, rows)
 
 
-def sql(database, *, word=READER_PASSWORD, now=lambda: NOW, zone="UTC", network=None, **options):
+class Maria:
+    """MariaDB; its one table is made anew, and the reader may do anything in its database."""
+
+    kind = "mariadb"
+
+    def __init__(self, server):
+        self.server = server
+        self.url = server.url()
+        self.word = mariadb.READER_PASSWORD
+        self.execute("CREATE DATABASE IF NOT EXISTS test CHARACTER SET utf8mb4", database=None)
+        self.execute("DROP TABLE IF EXISTS orders")
+        for host in ("%", "localhost"):
+            made = f"CREATE USER IF NOT EXISTS {mariadb.READER}@'{host}' IDENTIFIED BY '{self.word}'"
+            self.execute(made)
+            self.execute(f"GRANT ALL ON test.* TO {mariadb.READER}@'{host}'")
+
+    def connect(self, database="test"):
+        return import_module("pymysql").connect(
+            host="127.0.0.1", port=self.server.port, user="root", database=database, autocommit=True
+        )
+
+    def execute(self, statement, *rows, database="test"):
+        with closing(self.connect(database)) as connection, connection.cursor() as cursor:
+            for row in rows or [None]:
+                cursor.execute(statement, row)
+
+    def make(self, count=0):
+        self.execute(
+            "CREATE TABLE orders (id bigint PRIMARY KEY, changed datetime(6), total decimal(30, 10), customer longtext)"
+        )
+        self.add(*range(count))
+
+    def add(self, *numbers, minute=None):
+        if numbers:
+            moments = [at(n if minute is None else minute).replace(tzinfo=None) for n in numbers]
+            rows = [(n, moment, n * 1.5, f"c{n % 3}") for n, moment in zip(numbers, moments, strict=True)]
+            self.execute("REPLACE INTO orders VALUES (%s, %s, %s, %s)", *rows)
+
+
+def sql(database, *, word="", now=lambda: NOW, zone="UTC", network=None, **options):
     """An SQL source, with options as an INI file has them: as text."""
     url = options.pop("url", database.url if database else "")
-    if url.startswith("postgresql"):
+    if not url.startswith("sqlite"):
         options.setdefault("password", "file:secrets/db")
+        word = word or getattr(database, "word", "")
     if not options.keys() & {"table", "query"}:
         options["table"] = "orders"
     options = {"entity": "id", "time": "changed", "values": "total [EUR]", **options}

@@ -53,7 +53,7 @@ def value_of(pages):
 def test_it_is_the_largest_value(read, values, expected):
     source, asked = read([order(n, mark=value) for n, value in enumerate(values)], bookmark="mark")
     bookmark = list(source.collect({}))[-1].bookmark
-    assert json.loads(bookmark) == {"value": expected}
+    assert json.loads(bookmark) == {"value": expected, "of": "mark"}
     list(source.collect({"": bookmark}))
     assert asked == [{}, {"since": expected}]
 
@@ -94,6 +94,12 @@ def test_the_overlap_is_asked_for_and_never_stored(read):
     assert value_of(pages) == "2026-11-23T01:00:00Z"
 
 
+def test_a_bookmark_of_another_field_is_none_of_this_one(read):
+    source, asked = read([order(1)], start="2020-01-01")
+    list(source.collect({"": '{"value":"17","of":"id"}'}))
+    assert asked == [{"since": "2020-01-01"}]
+
+
 def test_the_first_run_asks_from_the_start(read):
     source, asked = read([], start="2020-01-01", overlap="10m")
     list(source.collect({}))
@@ -102,12 +108,12 @@ def test_the_first_run_asks_from_the_start(read):
 
 def test_nothing_new_leaves_it_alone(read):
     source, _ = read([])
-    assert list(source.collect({"": '{"value":"7"}'})) == []
+    assert list(source.collect({"": '{"value":"7","of":"changed"}'})) == []
 
 
 def test_it_never_goes_back(read):
     source, _ = read([order(1)])
-    before = '{"value":"2026-11-23T05:00:00Z"}'
+    before = '{"value":"2026-11-23T05:00:00Z","of":"changed"}'
     assert [page.bookmark for page in source.collect({"": before})] == [before]
 
 
@@ -122,12 +128,29 @@ def test_a_time_that_cannot_have_come_yet_does_not_move_it(read):
 
 
 @pytest.mark.parametrize(
-    "values", [[1, "a"], ["2026-11-23", 5], ["x", "2026-11-23"], [True], [[1]], [{"a": 1}], ["x" * 1_001]]
+    ("values", "expected"),
+    [
+        (["nope", "2026-11-22", "zzz", "2026-11-21"], "2026-11-22"),
+        (["2026-11-22", 5, None, {"a": 1}, [1], True, "x" * 1_001], "2026-11-22"),
+        ([7, "n/a", 8], "8"),
+    ],
 )
-def test_values_without_an_order_are_an_error(read, values):
+def test_a_wrong_value_moves_nothing_and_stops_nothing(read, values, expected):
     source, _ = read([order(n, mark=value) for n, value in enumerate(values)], bookmark="mark")
-    with pytest.raises(PermanentError, match="mark"):
-        list(source.collect({}))
+    pages = list(source.collect({}))
+    assert len(entities(pages)) == len(values)
+    assert value_of(pages) == expected
+
+
+@pytest.mark.parametrize("value", [True, [1], {"a": 1}, "x" * 1_001, None, ""])
+def test_a_bookmark_that_no_record_has_is_an_error_once_all_are_read(read, value):
+    source, _ = read([order(1, mark=value), order(2, mark=value)], bookmark="mark")
+    pages = []
+    with pytest.raises(
+        PermanentError, match="bookmark = mark finds no number and no text in any of 2 records"
+    ):
+        pages.extend(page for page in source.collect({}))
+    assert entities(pages) == ["1", "2"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"value": 5}', "null"])
@@ -167,7 +190,7 @@ def test_a_list_that_is_not_sorted_puts_it_back_and_says_so(serve, make_http, cl
     with pytest.raises(PermanentError, match="goes back"):
         pages.extend(page for page in source.collect({"": before}))
     assert entities(pages) == ["3", "4", "5", "6", "1", "2"]
-    assert [page.bookmark for page in pages] == ['{"value":"2026-11-23T00:05:00Z"}', before]
+    assert [page.bookmark for page in pages] == ['{"value":"2026-11-23T00:05:00Z","of":"changed"}', before]
 
 
 def feed(serve, make_http, clock, count):
