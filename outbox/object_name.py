@@ -5,8 +5,9 @@ from typing import NamedTuple, Self
 
 SUFFIX = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 _ENCODING = {suffix: encoding for encoding, suffix in SUFFIX.items()}
+# No = above data/: who may put below one customer's folder must not be taken for another customer there.
 _NAME = re.compile(
-    r"(?P<above>(?:.*/)?)data/customer=(?P<customer>[^/]+)/site=(?P<site>[^/]+)/agent=(?P<agent>[^/]{29})"
+    r"(?P<above>(?:[^=]*/)?)data/customer=(?P<customer>[^/]+)/site=(?P<site>[^/]+)/agent=(?P<agent>[^/]{29})"
     r"/date=(?P<date>\d{4}-\d\d-\d\d)/(?P<first>\d{12,})-(?P<last>\d{12,})-(?P<digest>[0-9a-f]{16})"
     r"\.ndjson(?P<suffix>|\.zst|\.gz)",
     re.DOTALL,

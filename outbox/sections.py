@@ -24,6 +24,8 @@ def _word(text: str) -> str:
 
 def _destination(text: str) -> str:
     url = urlsplit(text)
+    if url.scheme == "s3" and "=" in url.path:
+        raise ValueError("has a = in its prefix, which parts names from values in the objects below it")
     if url.scheme == "s3" and url.netloc and not url.query:
         return text.rstrip("/")
     if url.scheme == "file" and url.path.strip("/") and not url.query:

@@ -33,7 +33,8 @@ RULES: Mapping[str, Rule] = {
     "time_travel_days": Rule(re.compile(r"[0-9]|[1-8][0-9]|90"), "a number of days, 0 to 90"),
     "lag_s": Rule(re.compile(r"[6-9]\d|[1-9]\d{2,4}"), "a number of seconds, 60 to 99,999"),
     "to": Rule(
-        re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.=-]+)*"), "s3://bucket or s3://bucket/prefix"
+        re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*"),
+        "s3://bucket or s3://bucket/prefix",
     ),
     "role_arn": Rule(
         re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+"), "arn:aws:iam::ACCOUNT:role/NAME"

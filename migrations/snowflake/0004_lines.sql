@@ -64,8 +64,9 @@ CREATE TABLE IF NOT EXISTS reported (
 -- OR REPLACE would lose its place. SHOW_INITIAL_ROWS: what landed before it was made is brought over too.
 CREATE STREAM IF NOT EXISTS landed ON TABLE landing APPEND_ONLY = TRUE SHOW_INITIAL_ROWS = TRUE;
 
--- Runs when something landed, but at most once in the lag, so that the warehouse can sleep. Nothing in a line can make it fail: what is no number or no
--- time becomes NULL and then a violation. Customer and site are the path's: a stolen key writes below its own.
+-- Runs when something landed, but at most once in the lag, so that the warehouse can sleep. Nothing in a line can
+-- make it fail: what is no number or no time becomes NULL and then a violation. Customer and site are the path's,
+-- which a stolen key cannot choose; above data/ there is no =, or it could nest another customer's path in its own.
 CREATE OR REPLACE TASK take_lines
   WAREHOUSE = <% warehouse %>
   USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS = <% lag_s %>
@@ -77,7 +78,8 @@ WITH split AS (
     *,
     REGEXP_LIKE(
       file,
-      '(.*/)?data/customer=[^/]+/site=[^/]+/agent=[^/]{16}-[0-9]{12}/date=[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9]{12,18}-[0-9]{12,18}-[0-9a-f]{16}[.]ndjson([.]zst|[.]gz)?'
+      '([^=]*/)?data/customer=[^/]+/site=[^/]+/agent=[^/]{16}-[0-9]{12}/date=[0-9]{4}-[0-9]{2}-[0-9]{2}/'
+        || '[0-9]{12,18}-[0-9]{12,18}-[0-9a-f]{16}[.]ndjson([.]zst|[.]gz)?'
     ) AS is_formed,
     SPLIT_PART(file, '/', -1) AS name,
     SUBSTR(SPLIT_PART(file, '/', -3), 7) AS path_agent,
@@ -118,7 +120,8 @@ SELECT
     WHEN record:site::VARCHAR IS DISTINCT FROM site THEN 'site'
     WHEN record:agent_id::VARCHAR IS DISTINCT FROM agent_id THEN 'agent'
     WHEN sequence IS NULL OR sequence < first_sequence OR sequence > last_sequence THEN 'sequence'
-    WHEN record:lost IS NULL AND (record:record_id IS NULL OR agent_since IS NULL OR observed_at IS NULL) THEN 'record'
+    WHEN record:lost IS NULL AND (record:record_id IS NULL OR agent_since IS NULL OR observed_at IS NULL)
+      THEN 'record'
   END,
   sequence, agent_since, collected_at,
   record:record_id::VARCHAR, record:source::VARCHAR, record:stream::VARCHAR, record:entity::VARCHAR,

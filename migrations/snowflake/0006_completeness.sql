@@ -155,21 +155,20 @@ SELECT
 FROM records
 WHERE source = 'agent' AND stream = 'runs';
 
--- How far each agent must have come, for all we know: its objects' names, what it said it sent, and where its
--- successor began.
+-- How far each agent must have come, for all we know: its objects' names, and where its successor began. (What an
+-- agent says that it sent stands in a later object of its own, whose name says more.)
 CREATE OR REPLACE VIEW known_ends AS
 WITH said AS (
   SELECT customer, site, agent_id, last_sequence AS known_to, landed_at AS since
-  FROM objects WHERE agent_id IS NOT NULL
-  UNION ALL
-  SELECT customer, site, agent_id, sent_sequence, observed_at
-  FROM health WHERE sent_sequence >= TRY_CAST(SPLIT_PART(agent_id, '-', 2) AS NUMBER(38, 0))
+  FROM objects
+  WHERE agent_id IS NOT NULL
   UNION ALL
   SELECT
     customer, site, predecessor_agent, TRY_CAST(SPLIT_PART(agent_id, '-', 2) AS NUMBER(38, 0)) - 1, observed_at
-  FROM health WHERE predecessor_agent IS NOT NULL
+  FROM health
+  WHERE predecessor_agent IS NOT NULL
 )
-SELECT customer, site, agent_id, MAX(known_to) AS known_to, MIN_BY(since, known_to) AS since
+SELECT customer, site, agent_id, MAX(known_to) AS known_to, MAX_BY(since, known_to) AS since
 FROM said
 GROUP BY customer, site, agent_id;
 

@@ -11,9 +11,9 @@ WITH heard AS (
     customer, site, agent_id,
     MAX(agent_since) AS agent_since,
     MAX(last_collected_at) AS last_collected_at,
-    MAX(last_landed_at) AS last_heard_at
+    MAX(landed_at) AS last_heard_at -- not what was loaded once more
   FROM objects
-  WHERE agent_id IS NOT NULL
+  WHERE agent_id IS NOT NULL AND held > 0
   GROUP BY customer, site, agent_id
 ),
 latest AS (
@@ -37,7 +37,7 @@ joined AS (
     h.last_heard_at < DATEADD(SECOND, -4 * COALESCE(e.interval_s, 900), SYSDATE()) AS is_quiet,
     ROW_NUMBER() OVER (
       PARTITION BY COALESCE(h.customer, e.customer), COALESCE(h.site, e.site)
-      ORDER BY h.agent_since DESC NULLS LAST, h.agent_id DESC
+      ORDER BY h.agent_since DESC, h.agent_id DESC
     ) AS newness
   FROM heard AS h
   FULL OUTER JOIN expected AS e ON e.customer = h.customer AND e.site = h.site
@@ -64,7 +64,7 @@ FROM joined;
 
 -- Per source and day: read = new + unchanged + rejected by the agents' own counts, and new = landed. A line belongs
 -- to the run of its source that began last before it was collected, and to that run's day. Lines that came before
--- the agent told of their run are `untold` and wait.
+-- the agent told of their run are `untold` and wait. The last 30 days.
 CREATE OR REPLACE VIEW reconciliation AS
 WITH came AS (
   SELECT
@@ -73,6 +73,7 @@ WITH came AS (
     MAX(erased_at) AS erased_at
   FROM lines
   WHERE violation IS NULL AND source IS NOT NULL AND source <> 'agent'
+    AND landed_at >= DATEADD(DAY, -40, SYSDATE())
   GROUP BY customer, site, agent_id, source, sequence
 ),
 events AS (
@@ -112,6 +113,7 @@ days AS (
     SUM(IFF(is_untold, landed, 0)) AS untold,
     SUM(erased) AS erased
   FROM dated
+  WHERE day >= CAST(DATEADD(DAY, -30, SYSDATE()) AS DATE)
   GROUP BY customer, site, source, day
 )
 SELECT
@@ -167,7 +169,8 @@ SELECT
 FROM compared;
 
 -- Seconds on each leg, per customer, site, source, stream and hour of landing: median and worst. A first leg that
--- is the same whole number of hours in three hours or more looks like a wrong time zone.
+-- is the same whole number of hours at three hours of the day or more (once a day is a daily export) looks like a
+-- wrong time zone. The last 30 days.
 CREATE OR REPLACE VIEW latency AS
 WITH legs AS (
   SELECT
@@ -176,7 +179,11 @@ WITH legs AS (
     DATEDIFF(SECOND, collected_at, stored_at) AS stored_s,
     DATEDIFF(SECOND, stored_at, landed_at) AS landed_s,
     DATEDIFF(SECOND, landed_at, visible_at) AS visible_s
-  FROM record_history
+  FROM lines
+  WHERE violation IS NULL AND lost IS NULL AND erased_at IS NULL AND landed_at >= DATEADD(DAY, -30, SYSDATE())
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY customer, site, agent_id, sequence, line_hash ORDER BY landed_at, file, file_row
+  ) = 1
 ),
 hours AS (
   SELECT
@@ -205,23 +212,38 @@ steady AS (
 SELECT
   *,
   IFF(
-    whole_hours IS NOT NULL
-    AND COUNT(*) OVER (PARTITION BY customer, site, source, stream, whole_hours) >= 3,
+    whole_hours IS NOT NULL AND source <> 'agent'
+    AND COUNT(DISTINCT DATE_PART(HOUR, hour)) OVER (PARTITION BY customer, site, source, stream, whole_hours) >= 3,
     'looks like another time zone: ' || whole_hours || ' h',
     NULL
   ) AS suspicion
 FROM steady;
 
--- Records whose revisions come from more than one agent: of one site, since a record's name holds its site.
+-- Records whose revisions come from more than one agent: of one site, since a record's name holds its site. Where
+-- all but one are predecessors (`agents_in_force` is 1) that is what a renewal brings. What the agents say of
+-- themselves is left out.
 CREATE OR REPLACE VIEW collisions AS
+WITH shared AS (
+  SELECT customer, site
+  FROM objects
+  WHERE agent_id IS NOT NULL
+  GROUP BY customer, site
+  HAVING COUNT(DISTINCT agent_id) > 1
+),
+succeeded AS (
+  SELECT DISTINCT customer, site, predecessor_agent AS agent_id FROM health WHERE predecessor_agent IS NOT NULL
+)
 SELECT
-  customer, site, record_id,
-  MIN(source) AS source, MIN(stream) AS stream, MIN(entity) AS entity, MIN(observed_at) AS observed_at,
-  COUNT(DISTINCT agent_id) AS agents,
+  h.customer, h.site, h.record_id,
+  MIN(h.source) AS source, MIN(h.stream) AS stream, MIN(h.entity) AS entity, MIN(h.observed_at) AS observed_at,
+  COUNT(DISTINCT h.agent_id) AS agents,
+  COUNT(DISTINCT IFF(p.agent_id IS NULL, h.agent_id, NULL)) AS agents_in_force,
   COUNT(*) AS revisions,
-  COUNT(DISTINCT TO_JSON(record_values)) AS contents,
-  MAX(landed_at) AS since
-FROM record_history
-WHERE source <> 'agent'
-GROUP BY customer, site, record_id
-HAVING COUNT(DISTINCT agent_id) > 1;
+  COUNT(DISTINCT TO_JSON(h.record_values)) AS contents,
+  MAX(h.landed_at) AS since
+FROM record_history AS h
+INNER JOIN shared AS s ON s.customer = h.customer AND s.site = h.site
+LEFT JOIN succeeded AS p ON p.customer = h.customer AND p.site = h.site AND p.agent_id = h.agent_id
+WHERE h.source <> 'agent'
+GROUP BY h.customer, h.site, h.record_id
+HAVING COUNT(DISTINCT h.agent_id) > 1;

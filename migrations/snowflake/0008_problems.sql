@@ -85,7 +85,7 @@ WITH found AS (
   UNION ALL
   SELECT 'collision', customer, site, NULL, source, COUNT(*) || ' records come from several agents', MIN(since)
   FROM collisions
-  WHERE contents > 1
+  WHERE contents > 1 AND agents_in_force > 1
   GROUP BY customer, site, source
   UNION ALL
   SELECT 'load', NULL, NULL, NULL, file, status || COALESCE(', ' || first_error_message, ''), since
@@ -120,14 +120,14 @@ BEGIN
   FROM (
     SELECT
       p.problem || ' ' || COALESCE(p.customer, '') || ' ' || COALESCE(p.site, '') || ' '
-        || COALESCE(p.agent_id, '') || ': ' || p.subject || ', ' || p.detail AS text
+        || COALESCE(p.agent_id, '') || ': ' || COALESCE(p.subject, '') || ', ' || COALESCE(p.detail, '') AS text
     FROM problems AS p
     INNER JOIN reported AS r ON r.problem_key = p.problem_key AND r.reported_at = :moment
   ) AS texts;
   CALL SYSTEM$SEND_EMAIL('<% database %>_MAIL', '<% mail %>', 'New problems in <% database %>', :body);
   COMMIT;
   RETURN body;
-END
+END;
 $$;
 
 -- Every morning, when there are new problems: one mail with all of them. A problem is mailed once.

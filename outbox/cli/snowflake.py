@@ -76,7 +76,7 @@ def snowflake(
     names = dict.fromkeys(name for each in wanted for name in each.wanted)
     values = _configured(context, config, names, values) | values
     typer.echo("\n".join(_filled(wanted, names, values)), nl=False)
-    say(_next_step(part))
+    say(_next_step(part, values))
 
 
 def _filled(parts: list[sql.Part], names: Iterable[str], values: Mapping[str, str]) -> list[str]:
@@ -125,9 +125,15 @@ def _agent(settings: Config) -> dict[str, str]:
     }
 
 
-def _next_step(part: str | None) -> str:
-    if part:
-        return "Paste it into a worksheet of Snowflake. Nothing was run."
-    return (
-        "Paste it into a worksheet of Snowflake, from the top; it may be run again. See migrations/README.md"
-    )
+def _next_step(part: str | None, values: Mapping[str, str]) -> str:
+    """What to do with what was printed, and what to carry over to AWS then."""
+    place = f"{values['database']}.{values['schema']}"
+    queue = f"SHOW PIPES LIKE 'landing_pipe' IN SCHEMA {place}; its notification_channel is SnowpipeQueueArn"
+    then = {
+        "storage": f"DESC INTEGRATION {values['database']}_BUCKET; its STORAGE_AWS_IAM_USER_ARN and "
+        "STORAGE_AWS_EXTERNAL_ID are SnowflakeUserArn and SnowflakeExternalId",
+        "landing": queue,
+        None: queue,
+    }
+    paste = "Paste it into a worksheet of Snowflake, from the top. Nothing was run."
+    return f"{paste}\nThen ask {then[part]} in the bucket's template." if part in then else paste

@@ -125,6 +125,25 @@ def agent_restored_and_renewed(scene: Scene) -> None:
     scene.world.clock.advance(hours=1)
 
 
+@sabotage(
+    "SELECT record_values:temperature_2m::VARCHAR,"
+    " (SELECT MAX(number) FROM observations AS o WHERE o.record_id = r.record_id AND datapoint = 'temperature_2m'),"
+    " (SELECT MAX(agents) FROM collisions) FROM records AS r"
+    " WHERE customer = 'acme' AND entity = 'Helsinki' AND observed_at = '2026-11-23 20:00:00'",
+    [("7.5", 7.5, 2)],
+)  # fmt: skip
+def correction_by_a_renewed_agent_under_a_lower_sequence(scene: Scene) -> None:
+    """A later agent_since counts before a higher sequence."""
+    restored(scene)
+    with scene.agent() as sender:
+        sender.renew()
+        evening = scene.world.clock() - timedelta(hours=6)
+        sender.collect(weather(evening, "Helsinki", values={"temperature_2m": 7.5}))
+        sender.tell()
+        sender.upload()
+    bring_new(scene)
+
+
 @sabotage(COMPLETE.format("forks > 0, overlaps > 0, gaps"), [(True, True, 0)], "fork", "overlap")
 def database_copied_and_both_go_on(scene: Scene) -> None:
     path = scene.world.path(1)

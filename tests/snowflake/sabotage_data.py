@@ -3,11 +3,14 @@
 import json
 from datetime import timedelta
 
+import pytest
+
+from outbox.errors import DataError
 from outbox.record import Record
 from outbox.runs import note_clock, recorded
-from tests.snowflake.sabotage import PLACES, Scene, recipe, sabotage
-from tests.snowflake.sabotage_agents import a_day, bring_new
-from tests.snowflake.world import START, days_of, weather
+from tests.snowflake.sabotage import Scene, recipe, sabotage
+from tests.snowflake.sabotage_agents import bring_new, damage
+from tests.snowflake.world import START, weather
 
 LAST_EVENING = START + timedelta(days=2, hours=18)
 FAHRENHEIT = {"values": {"temperature_2m": 38.3}, "units": {"temperature_2m": "°F"}}
@@ -86,49 +89,6 @@ def record_deleted_and_made_anew(scene: Scene) -> None:
     reading(scene, weather(moment, "Helsinki", values={"humidity": 80}, units={}))
 
 
-@sabotage(
-    "SELECT entity, day, records, state FROM coverage WHERE state = 'missing'",
-    [("Helsinki", "2026-11-23", 0, "missing")], "coverage",
-)  # fmt: skip
-def entity_missing_on_a_day(scene: Scene) -> None:
-    with scene.agent() as acme, scene.agent(2) as bolt:
-        days_of(scene.world, {acme: ("Jyväskylä", "Jyväskylä"), bolt: ("Tampere", "Turku")}, days=1)
-    bring_new(scene)
-    scene.world.clock.advance(hours=1)
-
-
-@sabotage(
-    "SELECT entity, records, usual FROM coverage WHERE state = 'fewer than usual' AND customer = 'acme' ORDER BY entity",
-    [("Helsinki", 1, 4), ("Jyväskylä", 1, 4)], "coverage",
-)  # fmt: skip
-def fewer_records_than_usual(scene: Scene) -> None:
-    reading(scene, *[weather(scene.world.clock(), place) for place in PLACES])
-    a_day(scene)
-    scene.world.clock.advance(hours=1)
-    scene.expected = {key: text.replace("21600", "86400") for key, text in scene.expected.items()}
-
-
-@sabotage(
-    "SELECT DISTINCT stream, whole_hours, suspicion IS NOT NULL FROM latency WHERE source = 'meters'",
-    [("current", 2, True)], "time zone",
-)  # fmt: skip
-def source_two_hours_off(scene: Scene) -> None:
-    for _ in range(4):
-        scene.world.clock.advance(hours=1)
-        reading(scene, weather(scene.world.clock() - timedelta(hours=2, minutes=2)), source="meters")
-
-
-@sabotage(
-    "SELECT whole_hours FROM latency WHERE source = 'meters' AND suspicion IS NOT NULL",
-    [(-3,)] * 4,
-    "time zone",
-)
-def source_three_hours_in_the_future(scene: Scene) -> None:
-    for _ in range(4):
-        scene.world.clock.advance(hours=1)
-        reading(scene, weather(scene.world.clock() + timedelta(hours=3, minutes=-1)), source="meters")
-
-
 @sabotage("SELECT state, landed, new_count FROM reconciliation WHERE state <> 'agrees'", [("not all landed", 8, 9)],
           "gap", "short file", "reconciliation")  # fmt: skip
 def new_record_that_did_not_land(scene: Scene) -> None:
@@ -181,3 +141,43 @@ def stolen_key_that_names_another_customers_record(scene: Scene) -> None:
     scene.edit(
         4, lambda lines: [line | {"agent_since": "2030-01-01T00:00:00.000Z", "sequence": 14}, *lines[1:]]
     )
+
+
+@sabotage(
+    "SELECT customer, record_values:temperature_2m::VARCHAR FROM records WHERE record_id = (SELECT MIN(record_id) "
+    "FROM records WHERE customer = 'bolt' AND source = 'weather') ORDER BY customer",
+    [("acme", "3.5"), ("bolt", "3.5")],
+)  # fmt: skip
+def record_id_of_another_customers_record(scene: Scene) -> None:
+    """A stolen key may say anything of its own customer, a record_id too: the other's record stays as it is."""
+    theirs = [
+        json.loads(line)
+        for each, _ in scene.landing
+        if "=bolt/" in each.key
+        for line in each.ndjson.splitlines()
+    ]
+    lowest = min(line["record_id"] for line in theirs if line["source"] == "weather")
+    later = {"record_id": lowest, "agent_since": "2030-01-01T00:00:00.000Z"}
+    scene.edit(4, lambda lines: [lines[0] | later, *lines[1:]])
+
+
+@sabotage(
+    "SELECT record_values:temperature_2m::VARCHAR, (SELECT MIN(lost) IS NOT NULL FROM lost_lines),"
+    " (SELECT SUM(landed) FROM reconciliation WHERE source = 'orders' AND state = 'agrees') FROM records "
+    "WHERE source = 'orders'",
+    [("1.5", True, 2)], "lost",
+)  # fmt: skip
+def correction_lost_on_the_agents_disk(scene: Scene) -> None:
+    """What was true before stands: a lost line says nothing of its record."""
+    moment = scene.world.clock()
+    reading(scene, weather(moment, values={"temperature_2m": 1.5}), source="orders")
+    with scene.agent() as sender:
+        sender.collect(weather(moment, values={"temperature_2m": 3.5}), source="orders")
+        damage(scene, sender)
+        with pytest.raises(DataError, match="damaged"):
+            sender.upload()
+        sender.world.note_new()
+        scene.world.clock.advance(hours=1)
+        sender.tell()
+        sender.upload()
+    bring_new(scene)

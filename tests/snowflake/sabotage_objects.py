@@ -120,7 +120,7 @@ def line_from_another_site(scene: Scene) -> None:
 
 @sabotage(
     "SELECT violation, customer, COUNT(*) FROM violations GROUP BY violation, customer", [("customer", "bolt", 5)],
-    "violation file", "short file", "gap", "unexpected",
+    "violation file", "short file", "gap",
 )  # fmt: skip
 def object_in_another_customers_folder(scene: Scene) -> None:
     scene.bring([renamed(scene.acme()[4], customer="bolt")])
@@ -220,3 +220,20 @@ def range_replayed_in_one_object(scene: Scene) -> None:
     first, second = scene.acme()[4:6]
     joined = renamed(first, last_sequence=20, digest="f" * 16)._replace(ndjson=first.ndjson + second.ndjson)
     scene.bring([joined])
+
+
+@sabotage("SELECT violation, customer FROM violations", [("name", None)] * 5, "violation file")
+def object_that_nests_another_customers_path_in_its_own(scene: Scene) -> None:
+    """What a stolen key of acme's may put: its policy allows every key that begins as acme's do."""
+    theirs = next(each for each, _ in scene.landing if "customer=bolt/" in each.key)
+    key = theirs.key.replace("raw/data/", "raw/data/customer=acme/data/")
+    scene.bring([theirs._replace(key=key)])
+
+
+@sabotage("SELECT first_sequence, last_sequence FROM gaps", [(86, 89)], "short file")
+def newest_object_short_just_now(scene: Scene) -> None:
+    """A gap is no problem before an hour has passed; how old the agent is makes no difference."""
+    scene.edit(-1, lambda lines: lines[1:])
+    newest = scene.acme()[-1]
+    now = scene.world.clock()
+    scene.landing = [(each, now if each == newest else at) for each, at in scene.landing]

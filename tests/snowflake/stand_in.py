@@ -166,7 +166,7 @@ class Warehouse:
     """The tables and views of the shipped script, in memory, and a pipe, a stream and a task that are played."""
 
     def __init__(self, now: datetime) -> None:
-        self.duckdb = duckdb.connect(config={"threads": 2})
+        self.duckdb = duckdb.connect(config={"threads": 1})
         for sql in (
             "SET TimeZone = 'UTC'",
             "ATTACH ':memory:' AS OUTBOX",

@@ -28,6 +28,9 @@ def test_stdout_is_sql_and_talk_is_on_stderr(outbox):
     result = outbox("snowflake", *GIVEN)
     assert len([sqlglot.parse_one(each, read="snowflake") for each in statements(result.out)]) > 50
     assert "Paste it" in result.err
+    assert "SHOW PIPES LIKE 'landing_pipe' IN SCHEMA OUTBOX.CORE" in result.err
+    storage = outbox("snowflake", "--part", "storage", "--database", "RAW", *GIVEN)
+    assert "DESC INTEGRATION RAW_BUCKET" in storage.err
 
 
 @pytest.mark.parametrize("name", [name for name, part in PARTS.items() if part.in_script])

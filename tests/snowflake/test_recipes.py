@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from outbox.snowflake import parts
 from tests.snowflake.sabotage import recipe
-from tests.snowflake.stand_in import PREFIX
+from tests.snowflake.stand_in import PREFIX, statements
 from tests.snowflake.world import World, days_of, landed
 
 PLACES = ("Helsinki", "O'Brien's \\ yard")
@@ -147,3 +148,26 @@ def test_a_problem_is_new_until_it_was_reported(sent, warehouse):
     assert warehouse.query("SELECT * FROM new_problems") == []
     warehouse.run("INSERT INTO expected VALUES ('cord', 'oulu', NULL, 900, NULL);")
     assert [row["customer"] for row in warehouse.query("SELECT customer FROM new_problems")] == ["cord"]
+
+
+def mailed(warehouse, moment):
+    """The mail that the procedure would send, and its note of what was reported."""
+    text = parts()["problems"].text
+    inner = (
+        text.split("$$")[1].partition("BEGIN TRANSACTION;")[2].partition("CALL ")[0].replace("INTO :body", "")
+    )
+    note, body = statements(inner.replace(":moment", f"'{moment:%Y-%m-%d}'::TIMESTAMP_NTZ"))
+    warehouse.query(note)
+    ((mail,),) = (row.values() for row in warehouse.query(body))
+    return mail
+
+
+def test_the_mail_names_each_new_problem_once(sent, warehouse):
+    first, second = (mailed(warehouse, sent.clock() + timedelta(days=day)) for day in (0, 1))
+    lines = first.splitlines()
+    assert [line.split()[:3] for line in lines] == [
+        ["unexpected", "acme", "helsinki"],
+        ["unexpected", "bolt", "tampere"],
+    ]
+    assert all("no contact is known" in line for line in lines)
+    assert second is None

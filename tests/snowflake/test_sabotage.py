@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from tests.snowflake import sabotage_agents, sabotage_data, sabotage_objects
+from tests.snowflake import sabotage_agents, sabotage_data, sabotage_objects, sabotage_times
 from tests.snowflake.sabotage import DAYS, PLACES, SABOTAGES, Scene
 from tests.snowflake.stand_in import Warehouse
 from tests.snowflake.world import START, World, days_of
@@ -58,5 +58,5 @@ def plain(value):
 
 
 def test_there_are_many_kinds():
-    assert len({sabotage.name for sabotage in SABOTAGES}) == len(SABOTAGES) >= 50
-    assert all((sabotage_agents, sabotage_data, sabotage_objects))
+    assert len({sabotage.name for sabotage in SABOTAGES}) == len(SABOTAGES) >= 60
+    assert all((sabotage_agents, sabotage_data, sabotage_objects, sabotage_times))

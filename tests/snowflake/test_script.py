@@ -74,7 +74,7 @@ def test_there_are_a_pipe_and_two_tasks():
 
 def test_the_statements_of_the_procedure_parse_on_their_own():
     (text,) = (text for _, text in STATEMENTS if bare(text).startswith("CREATE OR REPLACE PROCEDURE"))
-    inner = text.split("$$")[1].partition("BEGIN\n")[2].rpartition("END")[0]
+    inner = text.split("$$")[1].partition("BEGIN\n")[2].rpartition("END;")[0]
     found = [
         sqlglot.parse_one(each, read="snowflake") for each in statements(inner.replace("INTO :body", ""))
     ]
@@ -144,6 +144,7 @@ def test_nothing_that_a_stranger_may_write_stands_in_a_comment():
         ("schema", "1X"),
         ("warehouse", '"x"'),
         ("to", "s3://bucket/raw'"),
+        ("to", "s3://bucket/a=b"),
         ("to", "https://bucket/raw"),
         ("to", "s3://bucket/raw/../x y"),
         ("role_arn", "arn:aws:iam::123:role/x"),

@@ -3,6 +3,13 @@
 USE ROLE <% database %>_READER;
 USE WAREHOUSE <% warehouse %>;
 
+-- Every identity that this place has had, a renewed agent's predecessors too.
+SELECT agent_id, state, first_sequence, complete_to, known_to, missing, lost, last_landed_at
+FROM <% database %>.<% schema %>.completeness
+WHERE customer = '<% customer %>' AND site = '<% site %>'
+ORDER BY first_sequence, agent_id;
+
+-- This agent. What was sent in the last half hour may still be on its way.
 SELECT
   COALESCE(c.complete_to, a.first_sequence - 1) >= a.sent_to AS has_arrived,
   a.sent_to,

@@ -7,7 +7,8 @@ USE WAREHOUSE <% warehouse %>;
 -- Nothing listed: it is not in the bucket. On the agent: outbox audit --store
 LIST @bucket/customer=<% customer %>/site=<% site %>/agent=<% agent_id %>/ PATTERN = '.*/0*<% first_sequence %>-.*';
 
--- FORCE: also what was loaded before, and what Snowflake remembers for 64 days as failed.
+-- FORCE: also what was loaded before, and what Snowflake remembers for 64 days as failed. Where an object was put
+-- again with other lines, those of before stay in `lines`, and `forks` names them: delete them by their content_key.
 COPY INTO landing (record, file, file_row, content_key, file_time, scanned_at)
 FROM (
   SELECT
