@@ -22,7 +22,7 @@ from outbox.object_name import ObjectName, is_trial
 STEP_ROWS = 1_000
 
 _FOLDERS = """
-SELECT customer, site, agent_id, id = (SELECT max(id) FROM agents) FROM agents ORDER BY agent_id
+SELECT customer, site, agent_id, lead(reason, 1, 'in force') OVER (ORDER BY id) FROM agents ORDER BY agent_id
 """
 _BATCHES = """
 SELECT object_key, id, status, store, object_bytes, etag, ndjson_sha256, first_sequence, last_sequence
@@ -33,9 +33,17 @@ SELECT EXISTS (SELECT 1 FROM batches WHERE object_key = ?1)
   OR EXISTS (SELECT 1 FROM voided WHERE object_key = ?1)
 """
 _HOLDER = """
-SELECT id FROM batches WHERE first_sequence <= ?2 AND last_sequence >= ?1 AND status IN ('sealed', 'sent')
+SELECT id, ndjson_sha256 = zeroblob(32) FROM batches
+WHERE first_sequence <= ?2 AND last_sequence >= ?1 AND status IN ('sealed', 'sent')
 ORDER BY first_sequence LIMIT 1
 """
+_GIVEN_UP = {
+    "restored": "which was sealed after the backup was made that is in use now: what it holds was read again "
+    "since, where sources had it.",
+    "moved": "which was sealed on the old machine after the database was moved: it has not stopped.",
+    "salvaged": "which was sealed before the database was salvaged, and its seal could not be read: what it "
+    "holds may be there twice, under the same numbers.",
+}
 _CREATE = """
 CREATE TABLE objects (folder TEXT, first INTEGER, last INTEGER, key TEXT,
   PRIMARY KEY (folder, first, last, key)) WITHOUT ROWID
@@ -148,12 +156,12 @@ def audit_objects(objects: Objects, tiles: Tiles, *, deep: bool) -> Iterator[Fin
 
 def audit_store(database: Database, objects: Objects, *, deep: bool) -> Iterator[Finding]:
     """Yield where the database and the store disagree about this agent's objects; `deep` reads all."""
-    for customer, site, agent_id, in_force in database.execute(_FOLDERS):
+    for customer, site, agent_id, ended in database.execute(_FOLDERS):
         folder = f"data/customer={customer}/site={site}/agent={agent_id}/"
         for known, key, size in _side_by_side(_batches(database, folder), objects.list_objects(folder)):
             if known is None:
-                # Under an identity given up, the original of a restored or copied database may go on.
-                yield from _stranger(database, key) if in_force else ()
+                # The original of a copy goes on under the identity that the copy gave up.
+                yield from _stranger(database, key, ended) if ended != "cloned" else ()
             elif size is None:
                 yield from _absent(objects, known)
             else:
@@ -186,7 +194,8 @@ def _side_by_side(
             known, found = next(batches, None), next(listed, None)
 
 
-def _stranger(database: Database, key: str) -> Iterator[Finding]:
+def _stranger(database: Database, key: str, ended: str) -> Iterator[Finding]:
+    """An object that no batch has; `ended` is why its agent was given up, if it was."""
     if database.value(_IS_KNOWN, (key,)):
         return  # sealed meanwhile, or voided after it was put
     name = ObjectName.parse(key)
@@ -194,8 +203,13 @@ def _stranger(database: Database, key: str) -> Iterator[Finding]:
         yield Finding("object-foreign", f"The object {key} is none of ours, but lies among this agent's.")
         return
     held = span(name.first_sequence, name.last_sequence)
-    batch = database.value(_HOLDER, (name.first_sequence, name.last_sequence))
-    if batch is None:
+    holders = database.execute(_HOLDER, (name.first_sequence, name.last_sequence))
+    batch, is_unnamed = holders[0] if holders else (None, 0)
+    if is_unnamed:
+        return  # the name that a salvage could not read
+    if ended in _GIVEN_UP:
+        meaning = _GIVEN_UP[ended]
+    elif batch is None:
         meaning = "which this database never sealed: it is older than the store. Was a backup restored?"
     else:
         meaning = f"which this database sealed as batch {batch}: a copy of the database uploads too."

@@ -157,7 +157,7 @@ class Delivery:
             raise DataError(
                 f"batch {batch.id} (sequences {batch.first_sequence} to {batch.last_sequence}) no longer "
                 "matches its seal: records of it were damaged on this disk",
-                hint='look at the disk; outbox sql "SELECT * FROM rejected" shows what is left of them',
+                hint="look at the disk; outbox rejected list shows what is left of them",
             )
         return ndjson
 

@@ -119,8 +119,8 @@ def examine(
         oldest_waiting=min((oldest for *_, oldest in backlog.values()), default=None),
         objects_24h=objects,
         sent_24h=sent_24h,
-        last_sent=database.value(_LAST_SENT),
-        last_upload=last_upload[0][0] if last_upload else None,
+        last_sent=_sound(database.value(_LAST_SENT)),
+        last_upload=_sound(last_upload[0][0]) if last_upload else None,
         refused_since=refused_since,
         refused_runs=refused_runs,
         first_sequence=first,
@@ -135,16 +135,25 @@ def examine(
 
 def _source(database: Database, name: str, yesterday: str, waiting: int) -> SourceHealth:
     last_good, new, unchanged, rejected, newest, _ = database.execute(_SOURCE, (name, yesterday))[0]
-    return SourceHealth(name, last_good, new, unchanged, rejected, newest, waiting)
+    return SourceHealth(name, _sound(last_good), new, unchanged, rejected, _sound(newest), waiting)
+
+
+def _sound(text: str | None) -> str | None:
+    """Return a time as it is kept; None also where a damaged row holds none."""
+    try:
+        datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return text
 
 
 def _overdue(
     database: Database, command: str, source: str, every_s: float, moment: datetime
 ) -> Problem | None:
     rows = database.execute(_LAST_RUN, (command, source))
-    if not rows:
+    started_at = _sound(rows[0][0]) if rows else None
+    if started_at is None:
         return None
-    started_at = rows[0][0]
     silent_s = (moment - datetime.fromisoformat(started_at)).total_seconds()
     if silent_s < every_s * OVERDUE_INTERVALS:
         return None
@@ -159,7 +168,7 @@ def _overdue(
 def _daily_bytes(database: Database, moment: datetime) -> float:
     """How much disk a day of collecting takes, from the last week's runs; 0.0 where there were none."""
     new, since = database.execute(_NEW_SINCE, (timestamp(moment - timedelta(days=7)),))[0]
-    if not new:
+    if not new or not _sound(since):
         return 0.0
     days = max(1.0, (moment - datetime.fromisoformat(since)).total_seconds() / 86_400)
     return float(new / days * (database.value(_MEAN_BYTES) or 0.0) * _DISK_BYTES_PER_BODY_BYTE)

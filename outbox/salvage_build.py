@@ -24,12 +24,12 @@ from outbox.line import FORMATS
 from outbox.object_name import SUFFIX
 from outbox.record import timestamp
 from outbox.salvage_lost import fill_gaps, tell
+from outbox.salvage_sent import add_unnamed, marked_last
 from outbox.witness import Witnessed
 
 LIMITS = Limits(10_000, 16 * 1024 * 1024)
 SLACK, PAGE_SLACK = 10_000, 64
 """How many numbers may lie beyond the last that is proven, and how many more for each unreadable page."""
-NO_DIGEST = bytes(32)
 
 _AGENTS = """
 SELECT DISTINCT id, agent_id, customer, site, host, first_sequence, since, reason FROM found.agents
@@ -55,30 +55,18 @@ _PROVEN = """
 SELECT max(coalesce((SELECT max(sequence) FROM found.whole), 0),
   coalesce((SELECT max(last_sequence) FROM batches), 0))
 """
-_SENT_LAST = "SELECT max(sequence) FROM found.outbox WHERE status = 'sent' AND sequence <= ?"
 _GIVEN_LAST = """
 SELECT max(last) FROM (
   SELECT max(sequence) AS last FROM found.outbox WHERE sequence <= ?1
   UNION ALL SELECT max(sequence) FROM found.bodies WHERE sequence <= ?1
   UNION ALL SELECT max(seq) FROM found.counters WHERE name = 'outbox' AND seq <= ?1)
 """
-_SENT_UNDER = """
-SELECT batch_id, min(sequence), max(sequence) FROM found.outbox
-WHERE sequence BETWEEN ? AND ? AND status = 'sent' AND batch_id > 0 GROUP BY batch_id ORDER BY 2
-"""
-_ADD_UNKNOWN = """
-INSERT INTO batches
-  (id, agent_id, format, encoding, first_sequence, last_sequence, object_key, ndjson_sha256, ndjson_bytes,
-   status, sealed_at, sent_at, store)
-VALUES (
-  CASE WHEN EXISTS (SELECT 1 FROM batches WHERE id = ?1) THEN NULL ELSE ?1 END,
-  ?2, 1, 'none', ?3, ?4, ?5, ?6, 1, 'sent', ?7, ?7, 'unknown')
-"""
-# The bare columns are those of the row with the maximum: the whole one, where there is one.
+# The bare columns are those of the row with the maximum: the whole one, else one that names the batch.
 _ADD_SENT = """
 INSERT INTO outbox
 SELECT sequence, record_id, content_hash, source, run_id, collected_at, bytes, 'sent', batch FROM (
-  SELECT l.*, b.id AS batch, max(EXISTS (SELECT 1 FROM found.whole AS w WHERE w.ledger = l.rowid))
+  SELECT l.*, b.id AS batch,
+    max(2 * EXISTS (SELECT 1 FROM found.whole AS w WHERE w.ledger = l.rowid) + (l.batch_id IS b.id))
   FROM batches AS b JOIN found.outbox AS l ON l.sequence BETWEEN b.first_sequence AND b.last_sequence
   WHERE b.status = 'sent' AND length(l.record_id) = 16 AND length(l.content_hash) = 16 AND l.bytes > 0
   GROUP BY l.sequence)
@@ -223,24 +211,14 @@ class Build:
         sealed = max(
             value("SELECT coalesce(max(last_sequence), 0) FROM batches"),
             witnessed if witnessed <= furthest else 0,
-            value(_SENT_LAST, (furthest,)) or 0,
+            marked_last(self._database, furthest),
         )
         return sealed, max(sealed, furthest - self._slack, value(_GIVEN_LAST, (furthest,)) or 0)
 
     def _add_unnamed(self, sealed: int) -> int:
-        """Batches that no row is left of, but whose records are marked as sent: how many."""
-        count = 0
-        for first, last in list(self._between(_SPANS, sealed)):
-            end = first - 1
-            for batch, begin, until in self._database.execute(_SENT_UNDER, (first, last)):
-                if begin <= end:
-                    continue
-                agent, end = self._agent_of(begin), until
-                key = object_key(agent, self._moment[:10], (begin, until), NO_DIGEST.hex(), "none")
-                row = (batch, agent.agent_id, begin, until, key, NO_DIGEST, self._moment)
-                self._database.execute(_ADD_UNKNOWN, row)
-                count += 1
-        return count
+        """Add the batches that only their records tell of; how many."""
+        gaps = list(self._between(_SPANS, sealed))
+        return sum(add_unnamed(self._database, gap, self._agent_of, self._moment) for gap in gaps)
 
     def _add_waiting(self, last: int) -> list[tuple[int, int]]:
         """Every record that was not confirmed, or what says that it was lost: the spans of the latter."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
 
 PAGE_BYTES = 4_096
+MAX_RECORD_BYTES = 16 * 1024 * 1024
 Value = int | float | str | bytes | None
 
 _LEAF, _INDEX_LEAF, _INDEX = 13, 10, 2
@@ -98,6 +99,8 @@ class Pages:
         rowid = None
         if kind == _LEAF:
             rowid, at = _varint(page, at)
+        if size > MAX_RECORD_BYTES:
+            raise ValueError("no record of ours")  # else a damaged size would follow a circle of pages
         local = _TABLE_LOCAL if kind == _LEAF else _INDEX_LOCAL
         if size <= local:
             payload = page[at : at + size]

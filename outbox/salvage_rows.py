@@ -20,7 +20,7 @@ from outbox.database import Database
 from outbox.line import lost_body
 from outbox.salvage_pages import Found, Pages, Value
 
-STEP_ROWS = 1_000
+STEP_ROWS = 100  # a text may have a megabyte
 _TYPES: dict[str, tuple[type, ...]] = {
     "TEXT": (str,),
     "INTEGER": (int,),

@@ -6,7 +6,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -35,19 +34,19 @@ class Kind(NamedTuple):
 
 
 def _kills(count: int, seed: int) -> Counts:
-    return asdict(kill_random.run(count, seed))
+    return vars(kill_random.run(count, seed))
 
 
 def _power_loss(count: int, seed: int) -> Counts:
-    return asdict(power_loss.run(count, seed))
+    return vars(power_loss.run(count, seed))
 
 
 def _io_faults(count: int, seed: int) -> Counts:
-    return asdict(io_faults.run(count, seed))
+    return vars(io_faults.run(count, seed))
 
 
 def _flips(count: int, seed: int) -> Counts:
-    return asdict(corruption.run(count, seed))
+    return vars(corruption.run(count, seed))
 
 
 def _model(count: int, seed: int) -> Counts:
@@ -62,7 +61,7 @@ def _s3(count: int, seed: int) -> Counts:
     every = _s3_cases(seed)
     chosen = every if count >= len(every) else random.Random(seed).sample(every, count)
     with patch.object(fault_matrix, "cases", lambda _seed, _batches: chosen):
-        return asdict(fault_matrix.run(seed))
+        return vars(fault_matrix.run(seed))
 
 
 def _mutants(_count: int, seed: int) -> Counts:

@@ -64,7 +64,7 @@ class Result:
     silent_losses: int = 0
     failures: int = 0
     seconds: float = 0.0
-    flips_by_table: Counter[str] = field(default_factory=Counter)
+    flips_by_table: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
 
     @property
@@ -98,7 +98,8 @@ def run(flips: int, seed: int, only: str = "") -> Result:
         places = ["", *prepared.used]
         for number in range(flips):
             place = places[number % len(places)]
-            result.flips_by_table[place or "anywhere"] += 1
+            name = place or "anywhere"
+            result.flips_by_table[name] = result.flips_by_table.get(name, 0) + 1
             examine(folder, prepared, flipped(prepared, chance, place), result)
     result.seconds = round(time.monotonic() - began, 1)
     return result

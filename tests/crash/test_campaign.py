@@ -159,6 +159,15 @@ def test_parts_that_run_at_once_find_the_same(tmp_path: Path):
     assert [counts["seed"] for _, counts in sorted(found.items())] == [1, 2]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.shared], ids=lambda kind: kind.name)
+def test_a_part_of_every_kind_can_be_kept(kind: Kind, tmp_path: Path):
+    ((part, counts),) = run_all([Part(kind.name, 2, 3)], 1, lambda _part: True)
+    report.publish(kind.name, counts, tmp_path / "campaign.jsonl")
+    line = json.loads((tmp_path / "campaign.jsonl").read_text("utf-8"))
+    assert stands_for(line, part, kind.unit)
+    assert line["counts"][kind.unit] >= 2
+
+
 def test_the_readme_gets_the_table_between_its_markers(mishap: Mishap, tmp_path: Path):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGINS}\nold\n{ENDS}\nafter\n", "utf-8")

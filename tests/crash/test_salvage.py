@@ -17,6 +17,7 @@ from outbox.salvage import Salvaged, salvage
 from tests.crash import vfs
 from tests.crash.corruption_images import (
     COLLECTED,
+    PAGE_BYTES,
     PLACES,
     SENT,
     Image,
@@ -31,7 +32,7 @@ from tests.crash.corruption_images import (
 from tests.crash.model_seen import lines_of
 from tests.support.agent import Clock
 
-FLIPS_A_TABLE = 6
+FLIPS_A_TABLE, SEVERAL = 4, 12
 SAID = ("values", "units", "entity", "stream", "observed_at", "source", "customer_id", "site")
 KINDS = (
     ["as it is", "zeroed", "cut to", "the -wal is", "of no bytes", "no database", "another program's"]
@@ -79,7 +80,7 @@ def broken(folder: Path, prepared: Prepared, image: Image) -> list[str]:
     told = [json.loads(line) for line in lines_in(store)]
     times = Counter(line["sequence"] for line in told)
     wrong += [f"{number} is silently missing" for number in range(1, COLLECTED + 1) if not times[number]]
-    if done.built and done.built.sent == SENT // 6:  # the proof of what was sent could be read
+    if done.built and (done.built.sent, done.built.unnamed) == (SENT // 6, 0):  # their proof was whole
         wrong += [f"{number} was sent again" for number in range(1, SENT + 1) if times[number] > 1]
     true = {line["record_id"]: line for line in map(json.loads, prepared.lines.values())}
     for line in told:
@@ -119,6 +120,58 @@ def test_after_a_flip_of_any_table_too(folder, prepared):
         for _ in range(FLIPS_A_TABLE):
             image = flipped(prepared, chance, table)
             assert broken(folder, prepared, image) == [], image.name
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_several_damages_at_once_too(folder, prepared, seed):
+    chance = random.Random(seed)
+    for _ in range(SEVERAL):
+        image = rotten(prepared, chance)
+        assert broken(folder, prepared, image) == [], image.name
+
+
+def rotten(prepared: Prepared, chance: random.Random) -> Image:
+    """Bits, bytes and pages that are flipped, zeroed, garbled or exchanged, and files that are cut."""
+    shape = chance.choice(list(prepared.shapes))
+    files, done = dict(prepared.shapes[shape]), [shape]
+    for _ in range(chance.choice((1, 2, 3, 5))):
+        name = chance.choice(("outbox.db", "outbox.db", "outbox.db", "outbox.db-wal"))
+        if files[name]:
+            kind = chance.choice(list(ROT))
+            content = bytearray(files[name])
+            ROT[kind](
+                content, chance.randrange(len(content)), chance.choice((1, 16, 300, 4_096, 9_000)), chance
+            )
+            files[name] = bytes(content)
+            done.append(f"{name} {kind}")
+    return Image(", ".join(done), files)
+
+
+def flip(content: bytearray, _at: int, size: int, chance: random.Random) -> None:
+    for _ in range(min(size, 100)):
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+
+
+def zero(content: bytearray, at: int, size: int, _chance: random.Random) -> None:
+    content[at : at + size] = bytes(len(content[at : at + size]))
+
+
+def garble(content: bytearray, at: int, size: int, chance: random.Random) -> None:
+    content[at : at + size] = chance.randbytes(len(content[at : at + size]))
+
+
+def exchange(content: bytearray, at: int, _size: int, chance: random.Random) -> None:
+    one, two = (
+        slice(page * PAGE_BYTES, (page + 1) * PAGE_BYTES) for page in (at // PAGE_BYTES, chance.randrange(9))
+    )
+    content[one], content[two] = content[two], content[one]
+
+
+def cut(content: bytearray, at: int, _size: int, _chance: random.Random) -> None:
+    del content[max(at, len(content) // 2) :]
+
+
+ROT = {"flipped": flip, "zeroed": zero, "garbled": garble, "exchanged": exchange, "cut": cut}
 
 
 def test_nothing_is_lost_of_a_sound_database_and_its_seals_keep_their_names(folder, prepared):

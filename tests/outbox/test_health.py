@@ -95,3 +95,12 @@ def test_missing_sequences_are_seen(agent):
     agent.database.execute("DROP TRIGGER outbox_keeps_pending")
     agent.database.execute("DELETE FROM outbox WHERE sequence = 3")
     assert look(agent).missing == 1
+
+
+@pytest.mark.parametrize("column", ["started_at", "finished_at", "oldest", "newest"])
+def test_a_damaged_row_of_a_run_hides_nothing_else(agent, column):
+    agent.collect(record(0))
+    agent.database.execute(f"UPDATE runs SET {column} = '2026-11-2\x7f'")
+    health = look(agent)
+    assert (health.waiting, health.sources[0].name) == (1, "weather")
+    assert health.daily_bytes >= 0
