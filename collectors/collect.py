@@ -18,7 +18,7 @@ from collectors.collector import Window
 from outbox.disk import require_room
 from outbox.errors import Exit, LoginRefusedError, OutboxError
 from outbox.record import Page
-from outbox.refusals import Refusals
+from outbox.refusals import Login, Refusals
 from outbox.runs import Counts, counts, recorded
 from outbox.store import Backfill, Bookmark, Outbox
 
@@ -37,11 +37,11 @@ class Collects(Protocol):
 
 
 class Source(NamedTuple):
-    """A configured instance of a collector; `login` returns all that its login rests upon, secrets too."""
+    """A configured instance of a collector; `login` returns what its login rests upon, secrets too."""
 
     name: str
     collector: Collects
-    login: Callable[[], str] = str
+    login: Callable[[], Login] = Login
 
 
 class Outcome(NamedTuple):

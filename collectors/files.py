@@ -46,7 +46,7 @@ class FilesOptions(TableOptions):
 
 
 class Files:
-    """Reads a folder; see collectors/README.md for its options."""
+    """A folder of exports: CSV, JSON, NDJSON and workbooks, plain or packed with gzip or zstd."""
 
     Options: ClassVar[type[SourceOptions]] = FilesOptions
 
@@ -189,6 +189,7 @@ class _Reading:
             key=self._key,
             size=self._file.size,
             modified_ns=self._file.modified_ns,
+            head=self._prefix.head(length),
             length=length,
             digest=self._prefix.digest(length),
             offset=place.offset,

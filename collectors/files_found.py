@@ -21,6 +21,7 @@ MAX_AHEAD_S = 86_400
 """A file dated further in the future than this will not settle while anybody waits: it is taken as it is."""
 _UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp")
 _HELD_OPEN = (32, 33)  # Windows: another process shares the file with nobody
+_JUNCTION = 0xA0000003  # Windows: a folder that is a link
 
 
 class Found(NamedTuple):
@@ -87,7 +88,7 @@ class Folder:
                 continue  # gone since
             if stat.S_ISREG(looks.st_mode):
                 yield names, Found(Path(entry.path), shown, looks.st_size, looks.st_mtime_ns)
-            elif stat.S_ISDIR(looks.st_mode) and self._recursive and depth < MAX_DEPTH:
+            elif self._recursive and depth < MAX_DEPTH and _is_folder(looks):
                 yield from self._entries(Path(entry.path), f"{shown}/", depth + 1)
 
     def _is_wanted(self, found: Found) -> bool:
@@ -103,6 +104,10 @@ class Folder:
             return found.path.name.lower() + self._marker in names
         age_s = now.timestamp() - found.modified_ns / 1e9
         return age_s >= self._settle_s or age_s < -MAX_AHEAD_S
+
+
+def _is_folder(looks: os.stat_result) -> bool:
+    return stat.S_ISDIR(looks.st_mode) and getattr(looks, "st_reparse_tag", 0) != _JUNCTION
 
 
 def shown_name(name: str) -> str:

@@ -11,6 +11,7 @@ Invariants:
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Row
 from contextvars import ContextVar
@@ -26,6 +27,8 @@ from outbox.errors import PermanentError, shorten
 from outbox.record import MAX_RAW_BYTES, Record, Rejected
 
 MAX_NAMED_COLUMNS = 30
+MAX_SHOWN_COLUMNS = 300
+"""Of the columns that other objects have, so many are shown as empty with one that was rejected."""
 NOT_KEPT = "it was not kept as a row that can be read again: mend the source, and have it collected anew"
 
 Hears = Callable[["Mapping", dict[str, Any], Record | Rejected | None], None]
@@ -116,7 +119,11 @@ class RowMapper:
         tidied = [tidy(column) for column in columns]
         self._by_number = self._plan({name: number for number, name in enumerate(tidied)})
         self._by_name = self._plan(dict(zip(tidied, columns, strict=True)))
-        self._once = [number for number, name in enumerate(tidied) if tidied.count(name) == 1]
+        counts = Counter(tidied)
+        self._once = [number for number, name in enumerate(tidied) if counts[name] == 1]
+        needed = set(mapping.needed)
+        self._needed = [name for name, known in zip(columns, tidied, strict=True) if known in needed]
+        self._shown = dict.fromkeys([*self._needed, *columns[:MAX_SHOWN_COLUMNS]])
         self._added = sum(name.startswith("@") for name in tidied)  # by the source, not by the table
         self._width = len(columns) - self._added
         self._units: dict[tuple[str, ...], dict[str, str]] = {}
@@ -155,9 +162,8 @@ class RowMapper:
         With `is_row=False` it is something else that was there, and no mapping will make a record of it.
         """
         where = ", ".join(f"{key} {shown(v) if isinstance(v, str) else v}" for key, v in origin.items())
-        return Rejected(
-            shorten(f"{reason} ({where})" if where else reason, 500), self._raw(row, origin, is_row=is_row)
-        )
+        whole = printable(f"{reason} ({where})" if where else reason)
+        return Rejected(shorten(whole, 500), self._raw(row, origin, is_row=is_row))
 
     def _record(self, cell_at: Callable[[Any], Any], plan: _Plan, origin: dict[str, Any]) -> Record | None:
         values = self._columns_of(cell_at, plan.values, text=False)
@@ -247,7 +253,7 @@ class RowMapper:
     def _by_column(self, row: Sequence[Any] | Row[str, Any]) -> dict[str, Any]:
         """The row by its columns' names; of two columns of one name there is none."""
         if isinstance(row, Row):
-            return {name: row.get(name) for name in dict.fromkeys([*self._columns, *row])}
+            return {name: row.get(name) for name in self._shown | dict.fromkeys(row)}
         return {self._columns[number]: row[number] for number in self._once if number < len(row)}
 
     def _raw(self, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any], *, is_row: bool) -> str:
@@ -259,8 +265,7 @@ class RowMapper:
         whole = _json({"origin": origin, "row": by_name})
         if len(whole) <= MAX_RAW_BYTES:
             return whole
-        needed = set(self._mapping.needed)
-        part = {name: cell for name, cell in by_name.items() if tidy(name) in needed}
+        part = {name: by_name[name] for name in self._needed if name in by_name}
         return _json({"origin": origin, "row": part})[:MAX_RAW_BYTES]
 
 

@@ -38,6 +38,8 @@ class Column(NamedTuple):
 
 def tidy(name: str) -> str:
     """Return a column's name as it is compared: one form of each letter, one space, no invisible marks."""
+    if name.isascii() and name.isprintable():
+        return " ".join(name.split())
     visible = "".join(
         char for char in unicodedata.normalize("NFC", name) if unicodedata.category(char) != "Cf"
     )

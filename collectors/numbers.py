@@ -38,7 +38,7 @@ class NumberReader:
         if not match or not (match[2] or match[3]) or (match[1] and match[5]):
             raise ValueError(f"is no number: {shown(cell)}")
         sign = match[1] or match[5]  # some systems write the minus behind: 12.50-
-        whole = re.sub(r"[^0-9]", "", match[2])
+        whole = match[2] if match[2].isdigit() else re.sub(r"[^0-9]", "", match[2])
         if match[3] is None and match[4] is None:
             return int(sign + whole)
         return in_range(Decimal(f"{sign}{whole or 0}.{match[3] or 0}E{match[4] or 0}"))

@@ -145,7 +145,8 @@ class Table:
         if first is None:
             return
         if first.problem:
-            raise PermanentError(f"has no header in {unit} {first.line}, which {printable(first.problem)}")
+            what = "header" if self.options.header else "first row"
+            raise PermanentError(f"has no {what} in {unit} {first.line}, which {printable(first.problem)}")
         if len(first.cells) > MAX_COLUMNS:
             raise PermanentError(f"has {len(first.cells):,} columns; the limit is {MAX_COLUMNS:,}")
         names = [_name(cell) for cell in first.cells]
@@ -153,7 +154,7 @@ class Table:
             names, rows = [str(number) for number in range(1, len(first.cells) + 1)], chain([first], rows)
         melt = _Melt(names, self.options.wide, self.mapping.needed) if self.options.wide else None
         columns = [*self.extra, *(melt.columns if melt else names)]
-        mapper = self.mapping.bind(columns)
+        mapper = self._bind_cells(columns, names)
         extra, before = list(self.extra.values()), self.place
         for row in rows:
             if row.line <= self.place.line:
@@ -172,21 +173,29 @@ class Table:
                 yield Outcome(mapper([*extra, *row.cells], origin), row.place)
             before = row.place
 
+    def _bind_cells(self, columns: Sequence[str], names: Sequence[str]) -> RowMapper:
+        try:
+            return self.mapping.bind(columns)
+        except PermanentError as error:
+            signs = [sign for sign in DELIMITERS.values() if len(names) == 1 and sign in names[0]]
+            if sign := max(signs, key=names[0].count, default=""):
+                word = next((word for word in ("tab", "space") if DELIMITERS[word] == sign), sign)
+                error.hint = f"it has one column only: is delimiter = {word} meant?"
+            raise
+
     def _objects(self, rows: Iterator[Row], unit: str, lines: Lines | None = None) -> Iterator[Outcome]:
         """Map objects. A column that no object of the sample has is missing, if no record can do without.
 
         The sample is the table's beginning, also where reading goes on behind it.
         """
-        sample, size = [], 0
-        for row in rows:
-            sample.append(row)
-            size += row.size
-            if len(sample) >= SAMPLE_ROWS or size > SAMPLE_CHARS:
-                break
-        if not sample:
+        sample, damage = _sample(rows)
+        if not sample and not damage:
             return
-        mapper = self._bind_objects(sample)
-        rows = chain(sample, rows)
+        try:
+            mapper = self._bind_objects(sample)
+        except PermanentError as error:
+            raise damage or error from error
+        rows = chain(sample, [] if damage else rows)
         if lines and self._goes_on_in(lines):
             rows = ndjson_rows(self._from_place(lines))
         for row in rows:
@@ -196,12 +205,15 @@ class Table:
             if row.problem or not isinstance(row.cells, dict):
                 yield Outcome(mapper.reject(row.problem, row.cells, origin, is_row=False), row.place)
             else:
-                yield Outcome(mapper({**self.extra, **row.cells}, origin), row.place)
+                yield Outcome(mapper({**row.cells, **self.extra}, origin), row.place)
+        if damage:  # what stands before it was read
+            raise damage
 
     def _bind_objects(self, sample: Sequence[Row]) -> RowMapper:
         objects = [row.cells for row in sample if isinstance(row.cells, dict)]
         if not objects:
-            raise PermanentError(f"has no row that can be read: the first one {printable(sample[0].problem)}")
+            problem = printable(sample[0].problem) if sample else "is missing"
+            raise PermanentError(f"has no row that can be read: the first one {problem}")
         names = dict.fromkeys(chain(self.extra, *objects))
         there = {tidy(name) for name in names}
         values = {column.column for column in self.mapping.values}
@@ -239,6 +251,20 @@ class _Melt:
             name = self._names[number]
             yield Outcome(mapper([*kept, name, cells[number]], {**origin, "column": name}), before)
         yield Outcome(None, row.place)
+
+
+def _sample(rows: Iterator[Row]) -> tuple[list[Row], PermanentError | None]:
+    """Return the first rows, and the damage that ended them early, or None."""
+    sample, size = [], 0
+    try:
+        for row in rows:
+            sample.append(row)
+            size += row.size
+            if len(sample) >= SAMPLE_ROWS or size > SAMPLE_CHARS:
+                break
+    except PermanentError as error:
+        return sample, error
+    return sample, None
 
 
 def _numbered(rows: Iterable[list[Any]]) -> Iterator[Row]:

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from collectors.numbers import printable
+from collectors.tables_unpack import read_at_most
 from outbox.errors import PermanentError
 
-MAX_FILE_BYTES = 64_000_000
+MAX_FILE_BYTES = 32_000_000
 MAX_PARTS = 2_000
-MAX_XML_BYTES = 128_000_000
+MAX_XML_BYTES = 64_000_000
 MAX_CELLS = 5_000_000
 MAX_TEXT_BYTES = 256_000_000
 """Of all texts of a sheet together, a text that many cells share counted for each of them."""
@@ -38,16 +39,18 @@ def sheet_rows(stream: IO[bytes], sheet: str) -> Iterator[list[Any]]:
         raise PermanentError(
             "is a workbook, and nothing is installed that reads it", hint="install the extra excel"
         ) from error
-    content = stream.read(MAX_FILE_BYTES + 1)
+    content = read_at_most(stream, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
         raise PermanentError(f"is a workbook of more than {MAX_FILE_BYTES:,} bytes", hint=_HINT_SIZE)
     checked = _checked(content)
     try:
         workbook = calamine.CalamineWorkbook.from_filelike(checked)
         names = workbook.sheet_names
-        if not names or (sheet and sheet not in names):
+        if not names:
+            raise PermanentError("is no workbook that can be read: it has no sheet")
+        if sheet and sheet not in names:
             raise PermanentError(
-                f"has no sheet {sheet}; its sheets are {printable(', '.join(names[:20])) or 'none'}",
+                f"has no sheet {sheet}; its sheets are {printable(', '.join(names[:20]))}",
                 hint="correct the section's sheet",
             )
         found = workbook.get_sheet_by_name(sheet or names[0])
@@ -102,7 +105,7 @@ def _checked(content: bytes) -> io.BytesIO:
 
 def _inflated(packed: zipfile.ZipFile, part: zipfile.ZipInfo, room: int) -> bytes:
     with packed.open(part) as file:
-        xml = file.read(room + 1) if room > 0 else b"."
+        xml = read_at_most(file, max(room, 0))
         if len(xml) > room:
             raise PermanentError(f"unfolds into more than {MAX_XML_BYTES:,} bytes of XML", hint=_HINT_SIZE)
     if b"\0" in xml or b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:

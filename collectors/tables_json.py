@@ -15,6 +15,7 @@ from typing import Any
 import jmespath
 from jmespath.exceptions import JMESPathError
 
+from collectors.tables_unpack import read_at_most
 from outbox.errors import PermanentError
 
 MAX_DOCUMENT_BYTES = 16_000_000
@@ -80,7 +81,7 @@ def _spread(found: dict[str, Any]) -> dict[str, Any]:
 
 def read_document(stream: io.BufferedReader, encoding: str, records: str) -> list[Any]:
     """Return what `records` finds in the whole document; PermanentError where that is no list."""
-    content = stream.read(MAX_DOCUMENT_BYTES + 1)
+    content = read_at_most(stream, MAX_DOCUMENT_BYTES)
     if len(content) > MAX_DOCUMENT_BYTES:
         raise PermanentError(
             f"is a JSON document of more than {MAX_DOCUMENT_BYTES:,} bytes",

@@ -94,6 +94,14 @@ def unpacked(stream: IO[bytes], packing: str) -> io.BufferedReader:
     return io.BufferedReader(_Source(read), _CHUNK_BYTES)
 
 
+def read_at_most(stream: IO[bytes], max_bytes: int) -> bytes:
+    """Return the rest of a stream, or one byte more than `max_bytes` of it; room is taken as it is needed."""
+    found = bytearray()
+    while len(found) <= max_bytes and (chunk := stream.read(min(_CHUNK_BYTES, max_bytes + 1 - len(found)))):
+        found += chunk
+    return bytes(found)
+
+
 def require_unpacked(stream: io.BufferedReader, packing: str) -> None:
     """Raise PermanentError when what was unpacked, or was never said to be packed, is packed (again)."""
     start = stream.peek(4)[:4]

@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"\d[\d.,]*\d|\d")
 
 def kind_of(reason: str) -> str:
     """Return a reason without what is the input's own: quoted text becomes …, a number N."""
-    return _NUMBER.sub("N", _QUOTED.sub("…", reason))[:MAX_KIND_CHARS]
+    return _NUMBER.sub("N", _QUOTED.sub("…", reason[: 10 * MAX_KIND_CHARS]))[:MAX_KIND_CHARS]
 
 
 def counted(reasons: Iterable[str], before: dict[str, int]) -> dict[str, int]:

@@ -2,8 +2,8 @@
 
 Invariants:
 - A refused login is tried again once the source's section or one of its secrets has changed, or six hours
-  have passed; a success forgets it.
-- A row reveals no secret: what the login rests upon is kept as a salted scrypt hash.
+  have passed; a success forgets it. Other sources with the same account at the same server wait as long.
+- A row reveals no secret: what the login rests upon is kept as salted scrypt hashes.
 - No clock blocks a source for long: a refusal that lies more than six hours ahead was noted by a wrong one.
 """
 
@@ -12,6 +12,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from outbox.database import Database
 from outbox.errors import LoginRefusedError
@@ -20,20 +21,42 @@ from outbox.record import timestamp
 WAIT = timedelta(hours=6)
 _SALT_BYTES = 16
 
-_FIND = "SELECT salt, fingerprint, refused_at, reason FROM refusals WHERE source = ?"
+# A damaged row, which has other types, holds nobody back.
+_FIND = """
+SELECT source, salt, fingerprint, account, refused_at, reason FROM refusals
+WHERE typeof(source) || typeof(salt) || typeof(fingerprint) || typeof(refused_at) = 'textblobblobtext'
+  AND typeof(account) <> 'text' AND typeof(reason) = 'text'
+ORDER BY refused_at DESC
+"""
 _NOTE = """
-INSERT INTO refusals (source, salt, fingerprint, refused_at, reason) VALUES (?, ?, ?, ?, ?)
+INSERT INTO refusals (source, salt, fingerprint, account, refused_at, reason) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET salt = excluded.salt, fingerprint = excluded.fingerprint,
-  refused_at = excluded.refused_at, reason = excluded.reason
+  account = excluded.account, refused_at = excluded.refused_at, reason = excluded.reason
 """
 _FORGET = "DELETE FROM refusals WHERE source = ?"
 
 
-class Refusals:
-    """The refused logins of one open database.
+class Login(NamedTuple):
+    """What a login rests upon, secrets included: the section, and the account that it has with a server.
 
-    `login` returns all that a source's login rests upon, secrets included; it is asked only when needed.
+    Sources whose `account` is the same are refused together; an empty one is nobody's.
     """
+
+    section: str = ""
+    account: str = ""
+
+
+class _Refusal(NamedTuple):
+    source: str
+    salt: bytes
+    fingerprint: bytes
+    account: bytes | None
+    refused_at: str
+    reason: str
+
+
+class Refusals:
+    """The refused logins of one open database. A login is asked for only when it is needed."""
 
     def __init__(
         self,
@@ -46,37 +69,54 @@ class Refusals:
         self._now = now
         self._salt = salt
 
-    def require_untried(self, source: str, login: Callable[[], str]) -> None:
+    def require_untried(self, source: str, login: Callable[[], Login]) -> None:
         """Raise LoginRefusedError while this login was refused lately; it says until when that holds."""
-        rows = self._database.execute(_FIND, (source,))
-        if not rows:
-            return
-        salt, known, refused_at, reason = rows[0]
-        try:
-            refused = datetime.fromisoformat(refused_at)
-        except ValueError:  # a damaged row holds nobody back
-            return
-        if abs(self._now() - refused) >= WAIT or not hmac.compare_digest(known, _fingerprint(login(), salt)):
-            return
-        raise LoginRefusedError(
-            f"its login was refused at {refused:%Y-%m-%d %H:%M} UTC and is not tried again before "
-            f"{refused + WAIT:%Y-%m-%d %H:%M} UTC: {reason}",
-            hint="set its secret anew or correct its section, and it is tried at once; "
-            "any change of the section will do",
-        )
+        known = {row[0]: _Refusal(*row) for row in self._database.rows(_FIND)}
+        own = known.get(source)
+        for refusal in [own] if own else known.values():
+            refused = _moment(refusal.refused_at)
+            if refused and abs(self._now() - refused) < WAIT and _is_same(refusal, login(), own=bool(own)):
+                raise _refused(refusal, refused, own=bool(own))
 
-    def note(self, source: str, login: Callable[[], str], reason: str) -> None:
+    def note(self, source: str, login: Callable[[], Login], reason: str) -> None:
         """Keep that this login was refused just now."""
-        salt = self._salt()
-        row = (source, salt, _fingerprint(login(), salt), timestamp(self._now()), reason)
+        salt, (section, account) = self._salt(), login()
+        shared = _fingerprint(account, salt) if account else None
+        row = (source, salt, _fingerprint(section, salt), shared, timestamp(self._now()), reason)
         with self._database.transaction():
             self._database.execute(_NOTE, row)
 
     def forget(self, source: str) -> None:
         """Forget a refusal, if there is one: the login was accepted."""
-        if self._database.execute(_FIND, (source,)):
+        if any(row[0] == source for row in self._database.execute(_FIND)):
             with self._database.transaction():
                 self._database.execute(_FORGET, (source,))
+
+
+def _is_same(refusal: _Refusal, login: Login, *, own: bool) -> bool:
+    if own:
+        return hmac.compare_digest(refusal.fingerprint, _fingerprint(login.section, refusal.salt))
+    if not login.account or refusal.account is None:
+        return False
+    return hmac.compare_digest(refusal.account, _fingerprint(login.account, refusal.salt))
+
+
+def _refused(refusal: _Refusal, refused: datetime, *, own: bool) -> LoginRefusedError:
+    whose = "its login" if own else f"its login, which is that of {refusal.source},"
+    return LoginRefusedError(
+        f"{whose} was refused at {refused:%Y-%m-%d %H:%M} UTC and is not tried again before "
+        f"{refused + WAIT:%Y-%m-%d %H:%M} UTC: {refusal.reason}",
+        hint=f"set its secret anew or correct [source:{refusal.source}], and it is tried at once; "
+        "any change of that section will do",
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    """Return when a login was refused; None for a damaged row, which holds nobody back."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _fingerprint(login: str, salt: bytes) -> bytes:

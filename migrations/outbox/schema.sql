@@ -93,6 +93,7 @@ CREATE TABLE refusals ( -- A row per source whose login was refused; gone once a
   source      TEXT PRIMARY KEY,
   salt        BLOB NOT NULL CHECK (length(salt) = 16),
   fingerprint BLOB NOT NULL CHECK (length(fingerprint) = 32), -- scrypt of its section and its secrets
+  account     BLOB CHECK (length(account) = 32), -- scrypt of server, user and secrets; NULL: none of its own
   refused_at  TEXT NOT NULL,
   reason      TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -69,8 +69,9 @@ app.registered_commands.sort(key=lambda command: _IN_HELP.index(getattr(command.
 def main() -> None:
     """Run the command line; the process ends with one of the codes of `outbox.errors.Exit`."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a Windows console may know no ° or µ: better a ? than a crash
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, TextIOWrapper):
+            # Files are UTF-8 whatever Windows speaks; a console may know no °: better a ? than a crash.
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
     logging.getLogger("outbox").addHandler(
         logging.NullHandler()
     )  # before there is a log, no traceback either

@@ -2,9 +2,9 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,10 @@ from outbox.disk import free_bytes, require_room
 from outbox.errors import ConfigError, DataError, OutboxError, worst
 from outbox.host import host_name
 from outbox.migrate import migrations
+from outbox.sequences import SALVAGE
+
+if TYPE_CHECKING:
+    from outbox.cli.wiring import Configured
 
 _INTEGRITY = "PRAGMA quick_check(5)"
 _SQLITE = "SELECT sqlite_version()"
@@ -56,7 +60,7 @@ def check(
 
 
 def _findings(context: typer.Context, option: ConfigOption, *, offline: bool) -> Iterator[Finding]:
-    from outbox.cli.wiring import Configured, configured_sources
+    from outbox.cli.wiring import configured_sources
 
     sources: list[Configured] = []
     try:
@@ -77,15 +81,14 @@ def _findings(context: typer.Context, option: ConfigOption, *, offline: bool) ->
     yield from destination(config, offline=offline)
     yield from _secrets(config)
     yield from _renamed(config)
+    yield from _datapoints(config, sources)
 
 
 def _database(config: Config) -> str:
     with Database.open(config.database, readonly=True) as database:
         damage = [row[0] for row in database.rows(_INTEGRITY) if row[0] != "ok"]
         if damage:
-            raise DataError(
-                f"{config.database} is damaged: {damage[0]}", hint="ask head office; delete nothing"
-            )
+            raise DataError(f"{config.database} is damaged: {damage[0]}", hint=f"delete nothing: {SALVAGE}")
         agent = current_agent(database)
         wanted = (config.agent.customer, config.agent.site)
         if (agent.customer, agent.site) != wanted:
@@ -127,6 +130,22 @@ def _secrets(config: Config) -> Iterator[Finding]:
         yield Finding("WARNING", "secrets", f"others can read {names}\nHint: chmod -R go= {folder}")
     else:
         yield Finding("ok", "secrets", "only their owner may read them")
+
+
+def _datapoints(config: Config, sources: "Sequence[Configured]") -> Iterator[Finding]:
+    from collectors.datapoints import load_datapoints, unknown_datapoints
+    from collectors.mapping_options import MappingOptions, parse_column
+
+    try:
+        agreed = load_datapoints(config.folder)
+    except OutboxError as error:
+        yield failed("datapoints", error)
+        return
+    for source in sources:
+        if agreed is not None and isinstance(source.options, MappingOptions):
+            used = {column.name: column.unit for column in map(parse_column, source.options.values)}
+            for sentence in unknown_datapoints(agreed, used):
+                yield Finding("WARNING", source.name, sentence)
 
 
 def _renamed(config: Config) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ def collect(
             if own:
                 outcomes += _collect_own(Collecting(outbox, own_room, limit_s=settings.agent.run_limit), own)
             outcomes += collecting.backfills(found)
-    if not found:
+    if not found and OWN_SOURCE not in (sources or []):
         say("No source is enabled: nothing was read.")
     for outcome in outcomes:
         if outcome.source != OWN_SOURCE or outcome.error or outcome.counts.new:  # it was not due

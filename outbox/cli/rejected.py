@@ -3,7 +3,8 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,7 +45,7 @@ def list_(
         if as_csv:
             _write_csv(items)
         else:
-            _show(list(items))
+            _show(items)
 
 
 @rejected_app.command()
@@ -159,8 +160,9 @@ def _reread(source: "Source") -> Reread:
     return source.collector.reread
 
 
-def _show(items: list[RejectedInput]) -> None:
-    if not items:
+def _show(items: Iterator[RejectedInput]) -> None:
+    shown = list(islice(items, MAX_LISTED))
+    if not shown:
         say("Nothing is rejected.")
         return
     table = tables.columns()
@@ -171,14 +173,14 @@ def _show(items: list[RejectedInput]) -> None:
         table.add_column(name, no_wrap=True)
     table.add_column("reason, and what it is", overflow="ellipsis", no_wrap=True, ratio=1)
     moment = now()
-    for item in items[:MAX_LISTED]:
+    for item in shown:
         what = Text(_one_line(item.reason))
         what.append(f"  {_one_line(item.raw)}", style="dim")
         state = "resolved" if item.resolved_at else f"{age(item.last_at, moment)} ago"
         table.add_row(str(item.id), f"{item.times:,}", state, item.source, what)
     tables.show(table)
-    more = len(items) - MAX_LISTED
-    say(f"{f'{more:,} more; all of them: --csv. ' if more > 0 else ''}One of them: outbox rejected show ID")
+    more = sum(1 for _ in items)
+    say(f"{f'{more:,} more; all of them: --csv. ' if more else ''}One of them: outbox rejected show ID")
 
 
 def _write_csv(items: Iterable[RejectedInput]) -> None:

@@ -1,7 +1,6 @@
 """From the configuration to the sources that it describes, with their network and secrets."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -11,11 +10,11 @@ from collectors.http import Http
 from collectors.registry import kinds, load
 from outbox.cli.app import now
 from outbox.cli.expected import examined, expected_s
+from outbox.cli.login import login_of
 from outbox.config import OWN_SOURCE, SOURCE, Config, ConfigFile
 from outbox.database import Database
 from outbox.errors import ConfigError, OutboxError
 from outbox.health_source import HealthOptions, HealthSource, UploadKey
-from outbox.options import Options, SecretRef
 from outbox.record import Page
 from outbox.retry import Retry
 
@@ -115,35 +114,12 @@ def _open(config: Config, source: Configured, http: Http) -> Source:
         now=now,
         network=config.network,
     )
+    options = source.options
     try:
-        return Source(source.name, source.collector(source.options, context), lambda: _login(config, source))
+        collector = source.collector(options, context)
+        return Source(source.name, collector, lambda: login_of(config, source.name, options))
     except OutboxError as error:
         return Source(source.name, Unusable(error))
-
-
-def _login(config: Config, source: Configured) -> str:
-    """Return what the login of a source rests upon: its section as it is written, and its secrets."""
-    secrets = []
-    for reference in _references(source.options):
-        with suppress(OutboxError):
-            secrets.append((str(reference), reference.read(config.folder)))
-    return json.dumps([sorted(config.file.options(SOURCE + source.name).items()), sorted(secrets)])
-
-
-def _references(value: object) -> Iterator[SecretRef]:
-    """Yield the references to secrets in a section's model, also in lists, mappings and models in it."""
-    if isinstance(value, SecretRef):
-        yield value
-        return
-    parts: Iterable[object] = ()
-    if isinstance(value, Options):
-        parts = dict(value).values()
-    elif isinstance(value, Mapping):
-        parts = value.values()
-    elif isinstance(value, (tuple, list, set, frozenset)):
-        parts = value
-    for part in parts:
-        yield from _references(part)
 
 
 def _configured(file: ConfigFile, name: str) -> Configured:

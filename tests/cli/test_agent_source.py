@@ -3,12 +3,14 @@
 import json
 import os
 import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
 from outbox.cli import wiring
 from tests.cli.conftest import SILENT, source
-from tests.support.s3_faults import refusal, serving
+from tests.support.s3_faults import refusal, serving, stored
 
 
 @pytest.fixture
@@ -57,7 +59,9 @@ def test_named_it_speaks_at_once_also_when_it_is_switched_off(heard, outbox):
     agent = heard(own=SILENT)
     assert "agent" not in outbox("collect").err
     for _ in range(2):
-        assert "ok      agent: " in outbox("collect", "agent").err
+        result = outbox("collect", "agent")
+        assert "ok      agent: " in result.err
+        assert "nothing was read" not in result.err
     assert [stream for stream, _ in streams(agent)].count("health") == 2
 
 
@@ -143,8 +147,22 @@ def test_what_the_agent_says_is_uploaded_like_everything_else(heard, outbox):
     assert own["entity"] == own["agent_id"]
 
 
-def test_the_clock_of_the_store_is_compared_with_ours(agent, outbox, installed):
-    """A directory has no clock: nothing is claimed then."""
+def test_the_clock_of_the_store_is_compared_with_ours(heard, outbox):
+    hour_ago = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
+    with serving(stored(Date=hour_ago)) as s3:
+        agent = heard(
+            to="s3://b/raw", region="eu-north-1", endpoint_url=s3.url, path_style="yes",
+            credentials="file:secrets/aws", own="[source:agent]\nevery = 0s\n",
+        )  # fmt: skip
+        outbox(
+            "secret", "set", "aws", stdin="AKIACANARY0000007Q2F\nCANARY/secret+access/key0000000000000000\n"
+        )
+        assert [outbox(command).code for command in ("collect", "upload", "collect")] == [0, 0, 0]
+    rows = agent.query("SELECT \"values\" FROM pending WHERE stream = 'health'")
+    assert 3_599 <= json.loads(rows[0][0])["clock_offset_s"] < 3_700
+
+
+def test_a_directory_has_no_clock_and_nothing_is_claimed(agent, outbox, installed):
     agent.configure(source("fixed"))
     for command in ("collect", "upload"):
         assert outbox(command).code == 0

@@ -159,6 +159,22 @@ def test_a_source_that_may_have_been_renamed_is_a_warning(agent, outbox):
     assert "sources" not in states(outbox("check"))
 
 
+def test_a_datapoint_that_head_office_does_not_list_is_a_warning(agent, outbox):
+    (agent.folder / "datapoints.csv").write_text("name,unit,meaning\nquantity,pcs,Pieces\nprice,EUR,Each\n")
+    orders = f"[source:orders]\ncollector = files\npath = {agent.folder}\ntime = Changed\n"
+    agent.configure(orders + "values = quantity: Qty [pcs], price: Price [USD], weigth: W [kg]\n")
+    result = outbox("check")
+    assert (result.code, states(result)["orders"]) == (0, "WARNING")
+    assert "price is in USD, and in datapoints.csv in EUR" in result.out
+    assert "weigth is not in datapoints.csv" in result.out
+    assert "quantity" not in result.out
+    agent.configure(orders + "values = quantity: Qty [pcs]\n")
+    assert "WARNING" not in outbox("check").out
+    (agent.folder / "datapoints.csv").write_text("nome;unita\n")
+    result = outbox("check")
+    assert (result.code, states(result)["datapoints"]) == (69, "FAILED")
+
+
 def test_sources_are_not_contacted(agent, outbox, weather):
     agent.configure(WEATHER.format(name="weather", url=weather.url))
     assert outbox("check").code == 0

@@ -179,3 +179,22 @@ def test_a_mistake_in_the_section_of_one_source_stops_no_other(agent, outbox, in
     assert "FAILED  wrong: config.ini:" in result.err
     assert "FAILED  unknown: config.ini:" in result.err
     assert outbox("upload").code == 0
+
+
+def test_sources_that_share_an_account_try_a_refused_login_once_together(agent, outbox, weather):
+    weather._fault = lambda _request, _reply: Reply(401, {}, b'{"error":true,"reason":"wrong key"}')
+    key = "api_key = file:secrets/{}\n"
+    shared = [WEATHER.format(name=name, url=weather.url) + key.format("meteo") for name in ("a", "b", "c")]
+    agent.configure(*shared, WEATHER.format(name="other", url=weather.url) + key.format("other"))
+    for name in ("meteo", "other"):
+        outbox("secret", "set", name, stdin=f"CANARY-key-of-{name}\n")
+    result = outbox("collect")
+    assert result.code == 69
+    assert [request.query["apikey"] for request in weather.requests] == [
+        "CANARY-key-of-meteo",
+        "CANARY-key-of-other",
+    ]
+    assert "FAILED  c: its login, which is that of a, was refused at " in result.err
+    weather._fault = lambda _request, reply: reply
+    outbox("secret", "set", "meteo", stdin="CANARY-another-key\n")
+    assert "ok      c: " in outbox("collect").err

@@ -99,3 +99,11 @@ def test_a_damaged_database_is_damage_and_no_mistake_in_the_query(stored, outbox
     result = outbox("sql", "SELECT * FROM outbox, bodies, batches, runs, agents")
     assert result.code == 65
     assert "is damaged" in result.err
+
+
+def test_what_goes_into_a_file_is_utf_8_whatever_the_machine_speaks(agent):
+    result = agent.run(
+        "sql", "SELECT 'Jyväskylä 21 °C'", env={"PYTHONIOENCODING": "cp437", "PYTHONUTF8": "0"}
+    )
+    assert result.code == 0
+    assert "Jyväskylä 21 °C" in result.out

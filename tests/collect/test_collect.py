@@ -11,6 +11,7 @@ from collectors import collect as module
 from collectors.collect import Collecting, Room, Source
 from outbox.errors import DiskFullError, Exit, LoginRefusedError, PermanentError, TransientError, worst
 from outbox.record import Page, Rejected
+from outbox.refusals import Login
 from tests.support.agent import Agent, Clock, make, opened, record
 
 
@@ -207,7 +208,7 @@ REFUSED = LoginRefusedError("the server answered 401", hint="look at its secret"
 def test_a_refused_login_is_not_tried_again_and_stops_no_other_source(agent):
     mail, other = Scripted(REFUSED), Scripted(page(0))
     for _ in range(2):
-        sources = [Source("mail", mail, lambda: "secret"), Source("weather", other)]
+        sources = [Source("mail", mail, lambda: Login("secret")), Source("weather", other)]
         outcomes = collecting(agent).sources(sources)
         assert [outcome.exit_code for outcome in outcomes] == [Exit.PERMANENT, Exit.OK]
     assert (len(mail.asked), len(other.asked)) == (1, 2)
@@ -216,16 +217,16 @@ def test_a_refused_login_is_not_tried_again_and_stops_no_other_source(agent):
 
 
 def test_a_refused_login_is_tried_again_with_another_secret_and_forgotten_once_it_is_accepted(agent):
-    collecting(agent).sources([Source("mail", Scripted(REFUSED), lambda: "old")])
+    collecting(agent).sources([Source("mail", Scripted(REFUSED), lambda: Login("old"))])
     for secret in ("new", "old"):
         source = Scripted(page(0))
-        (outcome,) = collecting(agent).sources([Source("mail", source, lambda secret=secret: secret)])
+        (outcome,) = collecting(agent).sources([Source("mail", source, lambda secret=secret: Login(secret))])
         assert (outcome.exit_code, len(source.asked)) == (Exit.OK, 1)
 
 
 def test_a_login_refused_for_the_present_is_not_tried_for_the_past(agent):
     agent.outbox.ask_backfill("mail", "2026-01-01", "2026-01-31")
-    source = Source("mail", Scripted(REFUSED), lambda: "secret")
+    source = Source("mail", Scripted(REFUSED), lambda: Login("secret"))
     loop = collecting(agent)
     loop.sources([source])
     (outcome,) = loop.backfills([source])
@@ -234,11 +235,11 @@ def test_a_login_refused_for_the_present_is_not_tried_for_the_past(agent):
 
 
 def test_a_failure_of_another_kind_is_no_refusal_and_keeps_one(agent):
-    source = Source("mail", Scripted(TransientError("later")), lambda: "secret")
+    source = Source("mail", Scripted(TransientError("later")), lambda: Login("secret"))
     for _ in range(2):
         collecting(agent).sources([source])
     assert len(source.collector.asked) == 2
-    collecting(agent).sources([Source("mail", Scripted(REFUSED), lambda: "secret")])
+    collecting(agent).sources([Source("mail", Scripted(REFUSED), lambda: Login("secret"))])
     agent.clock.advance(hours=6)
     collecting(agent).sources([source])
     assert agent.database.value("SELECT count(*) FROM refusals") == 1

@@ -147,6 +147,17 @@ def test_a_file_that_begins_like_another_loses_nothing(source):
     assert source.collect() == []
 
 
+def test_short_and_long_files_that_begin_alike_are_told_apart(source):
+    """What is looked up by its head is known by all of its bytes."""
+    rows = [line(hour) for hour in range(24)] + [f"2026-01-02T{hour:02}:00,Oulu,1\n" for hour in range(24)]
+    for count in (1, 2, 40, 41, 48):
+        source.write(f"{count}.csv", HEADER + "".join(rows[:count]), age_s=1_000 - count)
+    assert len(source.collect()) == 48
+    source.write("x.csv", HEADER + "".join(rows[:40]) + "2026-02-01,Oulu,1\n")
+    assert source.collect() == [("x.csv", 42)]
+    assert len(source.marks) == 6
+
+
 @pytest.mark.parametrize(
     ("name", "before", "after"),
     [
@@ -439,3 +450,34 @@ def test_names_are_fit_to_be_shown(name, shown):
 def test_a_folder_lists_no_more_than_it_must(tmp_path):
     folder = Folder(tmp_path, ["*"], recursive=False, settle_s=0, marker="")
     assert folder.files(NOW) == []
+
+
+def test_a_time_that_is_none_is_no_time():
+    assert files_found.Found(None, "x", 0, 10**30).modified is None
+
+
+def test_a_scope_that_was_taken_for_a_renamed_file_is_not_given_away(source):
+    for name in ("a.csv", "b.csv"):
+        source.write(name, HEADER + line(1, place=name))
+    source.collect()
+    source.now += timedelta(days=91)
+    (source.folder / "a.csv").rename(source.folder / "new-a.csv")
+    (source.folder / "b.csv").rename(source.folder / "new-b.csv")
+    source.write("c.csv", HEADER + line(2), age_s=10)
+    source.touch("c.csv", 100)
+    assert source.collect() == [("c.csv", 2)]
+    assert source.collect() == []
+    assert len(source.marks) == 3
+    source.write("d.csv", HEADER + line(3, place="d"), age_s=99 * 86_400)
+    (source.folder / "new-a.csv").unlink()
+    source.now += timedelta(days=91)
+    assert source.collect() == [("d.csv", 2)]
+    assert len(source.marks) == 3
+
+
+def test_a_rejected_row_is_read_again(source):
+    source.write("a.csv", HEADER + line(1, value="x"))
+    source.collect()
+    given = Files.Options(**{**GIVEN, "path": str(source.folder), "values": "t: Temp (text)"})
+    mended = Files(given, Context(source="orders", timezone=ZoneInfo("UTC"), http=None, secret=None))
+    assert mended.reread(source.rejected[0].raw).values == {"t": "x"}

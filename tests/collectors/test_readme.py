@@ -12,6 +12,7 @@ import pytest
 import collectors
 from collectors.collector import Collector, Context, SourceOptions, Window
 from collectors.open_meteo import OpenMeteo
+from collectors.registry import kinds, load
 from outbox.errors import PermanentError, TransientError
 from tests.collectors.loopback import reply
 
@@ -90,3 +91,21 @@ def test_every_option_is_in_the_table():
 def test_the_attribution_is_there():
     assert "Weather data by Open-Meteo.com, CC BY 4.0" in README
     assert json.loads('"commercial use needs an API key"') in README
+
+
+@pytest.mark.parametrize("section", re.findall(r"```ini\n(.*?)```", README, re.DOTALL))
+def test_every_section_that_is_shown_is_valid(section):
+    parser = ConfigParser(interpolation=None)
+    parser.read_string(section)
+    for name in parser.sections():
+        given = dict(parser[name])
+        assert load(given["collector"]).Options.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    "kind", [name for name, point in kinds().items() if point.dist.name == "snowflake-datapipe"]
+)
+def test_every_option_of_every_kind_is_in_a_table(kind):
+    table = "\n".join(line.split("|")[1] for line in README.splitlines() if line.startswith("| `"))
+    options = load(kind).Options.model_fields.keys() - SourceOptions.model_fields.keys()
+    assert options - set(re.findall(r"`(\w+)`", table)) == set()

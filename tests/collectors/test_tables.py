@@ -1,5 +1,6 @@
 import io
 import json
+import sys
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -7,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from collectors import tables_json, tables_lines
+from collectors import tables_excel, tables_json, tables_lines
 from collectors.mapping import Mapping
 from collectors.table_options import TableOptions
 from collectors.tables import SAMPLE_ROWS, Table, kind_of
@@ -348,3 +349,59 @@ def test_a_name_says_the_kind_of_table():
     assert kind_of("../../x.tab", given) == ("csv", "", "\t")
     assert kind_of("t.csv", given).grows
     assert not kind_of("t.csv.zst", given).grows
+
+
+@pytest.mark.parametrize(("sign", "word"), [(";", ";"), ("\t", "tab"), (" ", "space")])
+def test_a_delimiter_that_was_not_said_is_suspected(sign, word):
+    with pytest.raises(PermanentError, match=f"Hint: it has one column only: is delimiter = {word} meant"):
+        read((HEADER + ROW).replace(",", sign))
+    with pytest.raises(PermanentError, match="Hint: correct the section"):
+        read("a;b,c\n")
+
+
+def test_a_broken_first_row_without_a_header_is_called_that():
+    with pytest.raises(PermanentError, match="has no first row in line 1, which holds a NUL"):
+        read("\0,1\n", header=0, time="1", entity="", values="2")
+
+
+def test_without_the_extra_a_workbook_is_an_error_that_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    with pytest.raises(
+        PermanentError, match=r"nothing is installed that reads it\nHint: install the extra excel"
+    ):
+        read(workbook(["a"]), "t.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "problem"),
+    [
+        ("MAX_FILE_BYTES", 100, "a workbook of more than 100 bytes"),
+        ("MAX_XML_BYTES", 500, "unfolds into more than"),
+        ("MAX_CELLS", 5, "more than 5 cells"),
+        ("MAX_PARTS", 3, "parts, or has one twice"),
+    ],
+)
+def test_a_workbook_beyond_a_limit_is_refused(monkeypatch, limit, value, problem):
+    monkeypatch.setattr(tables_excel, limit, value)
+    with pytest.raises(PermanentError, match=problem):
+        read(workbook(["Time", "Place", "Temp"], ["2026-01-01", "x", 1]), "t.xlsx")
+
+
+def test_a_bug_of_the_workbook_library_is_an_error_of_the_file(monkeypatch):
+    class PanicException(BaseException):
+        """What its language's panics become; no Exception."""
+
+    def panic(*_):
+        raise PanicException("index out of bounds")
+
+    fake = type(
+        "Fake",
+        (),
+        {
+            "CalamineWorkbook": type("W", (), {"from_filelike": staticmethod(panic)}),
+            "CalamineError": ValueError,
+        },
+    )
+    monkeypatch.setitem(sys.modules, "python_calamine", fake)
+    with pytest.raises(PermanentError, match="is no workbook that can be read: index out of bounds"):
+        read(workbook(["a"]), "t.xlsx")

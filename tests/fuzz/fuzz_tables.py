@@ -7,6 +7,7 @@ FOLDER keeps what it found; an input that breaks something is written to the fol
 """
 
 import sys
+from itertools import product
 from pathlib import Path
 
 import atheris
@@ -29,11 +30,9 @@ def main() -> None:
     folders = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("-")]
     for folder in folders[:1]:
         folder.mkdir(parents=True, exist_ok=True)
-        for number, seed in enumerate(SEEDS):
-            for name in range(len(NAMES)):
-                (folder / f"seed-{number}-{name}").write_bytes(
-                    bytes([name, number % len(SECTIONS), 1]) + seed
-                )
+        for name, section in product(range(len(NAMES)), range(len(SECTIONS))):
+            for number, seed in enumerate(SEEDS):
+                (folder / f"seed-{name}-{section}-{number}").write_bytes(bytes([name, section, 1]) + seed)
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()
 

@@ -14,21 +14,14 @@ from zoneinfo import ZoneInfo
 from collectors.mapping import Mapping
 from collectors.table_options import TableOptions
 from collectors.tables import Table
+from collectors.tables_unpack import zstd
 from outbox.errors import PermanentError
 from outbox.page import normalise_page
 from outbox.record import MAX_RAW_BYTES, Page, Record, Rejected
 
-NAMES = (
-    "t.csv",
-    "t.tsv",
-    "t.ndjson",
-    "t.json",
-    "t.csv.gz",
-    "t.json.zst",
-    "t.xlsx",
-    "sheet.xlsx",
-    "texts.xlsx",
-)
+RAW = ("t.csv", "t.tsv", "t.ndjson", "t.json")
+MADE = ("packed.csv.gz", "packed.json.zst", "sheet.xlsx", "texts.xlsx")  # of the bytes, by `check`
+NAMES = (*RAW, *MADE, "raw.csv.gz", "raw.json.zst", "raw.xlsx")
 GIVEN = {"collector": "files", "time": "Time", "values": "t: Temp [C]"}
 SECTIONS = (
     {"entity": "Place"},
@@ -43,6 +36,8 @@ SEEDS = (
     b"Time;Place;Temp;Note\r\n2026-01-01;A;1.234,5;x\r\n2026-03-29 03:30;A;2;'\r\n",
     b'{"Time":"2026-01-01","Place":"x","Temp":1.50,"a":{"b":[1,2]}}\n{"Time":1e999}\nnull\n',
     b'[{"Time":"2026-01-01","Place":"x","Temp":NaN,"Temp":2},{"Time":"2026-10-25T03:30","Place":"\\ud800","Temp":-0}]',
+    b'{"Time":"2026-01-01","Place":"x","Temp":1}\n{"Time":"2026-01-01","Place":[1],"Temp":{"a":true}}\n',
+    b'{"data":{"rows":[{"Time":"2026-01-01","a":{"b":1.5},"Temp":"7"},{"Time":"2026-01-02","a":{"b":"y"}}]}}',
     b'{"data":{"rows":[{"Time":1795410000123,"Place":"x","Temp":"7"}]}}',
     b"01.02.2026 03:04\t5\n\xff\xfe\x00x\n",
     b'<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="str"><v>Temp</v></c></row><row r="2"><c><v>45000.5</v></c></row>',
@@ -51,10 +46,14 @@ SEEDS = (
 _RELS = "http://schemas.openxmlformats.org/package/2006/relationships"
 _DOC = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-_SHEET = b'<row r="1"><c r="A1" t="s"><v>0</v></c></row><row r="2"><c r="A2" t="s"><v>2</v></c></row>'
+_TEXTS = b"<si><t>Time</t></si><si><t>Place</t></si><si><t>Temp</t></si><si><t>2026-01-01</t></si>"
+_HEADER = (
+    b'<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c><c r="C1" t="s"><v>2</v></c></row>'
+)
+_ROW = b'<row r="2"><c r="A2" t="s"><v>3</v></c><c r="B2" t="str"><v>x</v></c><c r="C2"><v>1.5</v></c></row>'
 
 
-def workbook_of(rows: bytes = _SHEET, texts: bytes = b"") -> bytes:
+def workbook_of(rows: bytes = _HEADER + _ROW, texts: bytes = _TEXTS) -> bytes:
     """Return a workbook whose sheet's rows, or whose shared texts, are these bytes."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as book:
@@ -86,11 +85,13 @@ def workbook_of(rows: bytes = _SHEET, texts: bytes = b"") -> bytes:
 def check(name: str, section: dict[str, object], content: bytes, cut: int) -> int:
     """Read the bytes as that table and see that all holds; return how many rows there were."""
     if name == "sheet.xlsx":
-        content = workbook_of(rows=content)
-    elif name == "t.csv.gz":
-        content = gzip.compress(content, mtime=0)
+        content = workbook_of(rows=_HEADER + content)
     elif name == "texts.xlsx":
-        content = workbook_of(texts=content)
+        content = workbook_of(texts=_TEXTS + content)
+    elif name == "packed.csv.gz":
+        content = gzip.compress(content, mtime=0)
+    elif name == "packed.json.zst":
+        content = zstd.compress(content)
     options = TableOptions(**{**GIVEN, **section})
     mapping = Mapping(options, zone=ZoneInfo("Europe/Helsinki"), source="s")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from outbox.errors import LoginRefusedError
-from outbox.refusals import Refusals
+from outbox.refusals import Login, Refusals
 
 SECRET = "CANARY-7f3a19c2-password"
 
@@ -13,8 +13,8 @@ def refusals(agent, clock):
     return Refusals(agent.database, now=clock)
 
 
-def login(secret=SECRET, section="user = acme"):
-    return lambda: f"{section}\n{secret}"
+def login(secret=SECRET, section="user = acme", account="acme at imap"):
+    return lambda: Login(f"{section}\n{secret}", account and f"{account}\n{secret}")
 
 
 def is_held_back(refusals, tried=None, source="mail"):
@@ -35,8 +35,8 @@ def test_a_refused_login_waits_for_six_hours(refusals, clock):
         refusals.require_untried("mail", login())
     assert str(caught.value) == (
         "its login was refused at 2026-11-23 02:00 UTC and is not tried again before 2026-11-23 08:00 UTC: "
-        "AUTHENTICATIONFAILED\nHint: set its secret anew or correct its section, and it is tried at once; "
-        "any change of the section will do"
+        "AUTHENTICATIONFAILED\nHint: set its secret anew or correct [source:mail], and it is tried at once; "
+        "any change of that section will do"
     )
     assert caught.value.exit_code == 69
     clock.advance(hours=5, minutes=59)
@@ -49,8 +49,35 @@ def test_another_secret_or_another_section_is_tried_at_once(refusals):
     refusals.note("mail", login(), "no")
     assert not is_held_back(refusals, login(secret="another"))
     assert not is_held_back(refusals, login(section="user = beta"))
-    assert not is_held_back(refusals, source="orders")
     assert is_held_back(refusals)
+
+
+def test_another_source_with_the_same_account_waits_too(refusals, clock):
+    refusals.note("mail", login(), "no")
+    with pytest.raises(LoginRefusedError) as caught:
+        refusals.require_untried("orders", login(section="folder = Orders"))
+    assert "its login, which is that of mail, was refused at" in str(caught.value)
+    assert "correct [source:mail]" in str(caught.value)
+    assert not is_held_back(refusals, login(account="beta at imap"), source="orders")
+    assert not is_held_back(refusals, login(secret="another"), source="orders")
+    assert not is_held_back(refusals, login(account=""), source="orders")
+    clock.advance(hours=6)
+    assert not is_held_back(refusals, source="orders")
+
+
+def test_a_source_that_tries_again_is_held_back_by_its_own_refusal_alone(refusals):
+    refusals.note("mail", login(section="a"), "no")
+    refusals.note("orders", login(section="b"), "no")
+    assert not is_held_back(refusals, login(section="changed"))
+    refusals.forget("mail")
+    assert is_held_back(refusals, login(section="b"), source="orders")
+    assert is_held_back(refusals, login(section="c"), source="new")
+
+
+def test_sources_without_a_login_have_none_in_common(refusals):
+    refusals.note("mail", Login, "no")
+    assert not is_held_back(refusals, Login, source="orders")
+    assert is_held_back(refusals, Login)
 
 
 def test_a_second_refusal_begins_the_six_hours_anew(refusals, clock):
@@ -94,10 +121,10 @@ def test_a_clock_that_is_put_right_by_some_hours_gives_no_second_try(refusals, c
 def test_no_row_reveals_a_secret_and_no_two_are_alike(refusals, agent):
     for source in ("mail", "orders"):
         refusals.note(source, login(), "no")
-    rows = agent.database.execute("SELECT salt, fingerprint, * FROM refusals")
+    rows = agent.database.execute("SELECT salt, fingerprint, account, * FROM refusals")
     assert SECRET not in repr(rows)
-    assert len({row[1] for row in rows}) == 2
-    assert {(len(row[0]), len(row[1])) for row in rows} == {(16, 32)}
+    assert len({text for row in rows for text in row[1:3]}) == 4
+    assert {tuple(map(len, row[:3])) for row in rows} == {(16, 32, 32)}
 
 
 def test_a_damaged_row_holds_nobody_back(refusals, agent):

@@ -1,5 +1,6 @@
 """A package of somebody else's adds a kind of source: built as a wheel, installed, found, and run."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ import zipfile
 
 import pytest
 
+from collectors.testing import CHECKS
 from tests.cli.conftest import REPOSITORY, Agent
 from tests.collectors.loopback import Loopback, reply
 
@@ -73,3 +75,45 @@ def test_outbox_sources_finds_it_and_collect_runs_it(agent):
         assert f"ok      meters: {counted}, 0 rejected" in result.err
     assert agent.query("SELECT entity, count(*) FROM pending") == [("main", 5)]
     assert re.search(r"^meters +meter +15m +\d+ s ago$", agent.run("sources").out, re.MULTILINE)
+
+
+CONFTEST = """\
+import json
+
+import pytest
+
+from tests.collectors.loopback import Loopback, reply
+
+ROWS = json.loads('{rows}')
+
+
+@pytest.fixture
+def readings():
+    def answer(ask):
+        after = ask.target.partition("=")[2]
+        return reply(200, [row for row in ROWS if row["number"] > int(after)][:2]) if after.isdigit() else reply(400)
+
+    with Loopback(answer) as server:
+        yield server
+
+
+@pytest.fixture
+def broken():
+    with Loopback(lambda ask: reply(200, b"<html>")) as server:
+        yield server
+"""
+
+
+def test_the_guides_conformance_test_runs_as_it_is_written(site, tmp_path):
+    guide = (REPOSITORY / "collectors" / "README.md").read_text("utf-8")
+    (tmp_path / "conftest.py").write_text(CONFTEST.format(rows=json.dumps(ROWS)), encoding="utf-8")
+    written = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)[1]
+    (tmp_path / "test_meter.py").write_text(written, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "error"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(site)])},
+        capture_output=True,
+        text=True,
+    )
+    assert f"{len(CHECKS)} passed" in done.stdout, done.stdout + done.stderr
