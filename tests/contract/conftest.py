@@ -108,7 +108,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Each store in turn; on S3 each test has a prefix of its own."""
     if request.param == "directory":
         return folder_place(tmp_path)
-    prefix = f"raw/{request.node.name.translate(str.maketrans('[]', '--'))}"
+    prefix = f"raw/{request.node.name.translate(str.maketrans('[]=', '---'))}"
     if request.param == "moto":
         return s3_place(request.getfixturevalue("moto_url"), "AKIAMOTO", "any", prefix, atomic=False)
     server: swift.Swift = request.getfixturevalue("swift_server")
