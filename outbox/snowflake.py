@@ -30,7 +30,9 @@ RULES: Mapping[str, Rule] = {
     "database": Rule(_IDENTIFIER, "a name: letters, digits and _, at most 63"),
     "schema": Rule(_IDENTIFIER, "a name: letters, digits and _, at most 63"),
     "warehouse": Rule(_IDENTIFIER, "a name: letters, digits and _, at most 63"),
-    "time_travel_days": Rule(re.compile(r"[0-9]|[1-8][0-9]|90"), "a number of days, 0 to 90"),
+    "time_travel_days": Rule(
+        re.compile(r"[1-9]|[1-8][0-9]|90"), "a number of days, 1 to 90: dynamic tables need some"
+    ),
     "lag_s": Rule(re.compile(r"[6-9]\d|[1-9]\d{2,4}"), "a number of seconds, 60 to 99,999"),
     "to": Rule(
         re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*"),

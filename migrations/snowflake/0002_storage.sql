@@ -9,6 +9,10 @@ CREATE STORAGE INTEGRATION IF NOT EXISTS <% database %>_BUCKET
   ENABLED = TRUE
   STORAGE_AWS_ROLE_ARN = '<% role_arn %>'
   STORAGE_ALLOWED_LOCATIONS = ('<% to %>/data/');
+-- What was said otherwise this time; the external id stays.
+ALTER STORAGE INTEGRATION <% database %>_BUCKET SET
+  STORAGE_AWS_ROLE_ARN = '<% role_arn %>'
+  STORAGE_ALLOWED_LOCATIONS = ('<% to %>/data/');
 GRANT USAGE ON INTEGRATION <% database %>_BUCKET TO ROLE <% database %>_OWNER;
 
 USE ROLE <% database %>_OWNER;

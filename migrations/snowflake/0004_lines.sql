@@ -65,10 +65,14 @@ CREATE TABLE IF NOT EXISTS reported (
 CREATE STREAM IF NOT EXISTS landed ON TABLE landing APPEND_ONLY = TRUE SHOW_INITIAL_ROWS = TRUE;
 
 -- Runs when something landed, but at most once in the lag, so that the warehouse can sleep. Nothing in a line can
--- make it fail: what is no number or no time becomes NULL and then a violation. Customer and site are the path's,
--- which a stolen key cannot choose; above data/ there is no =, or it could nest another customer's path in its own.
+-- make it fail: what is no number or no time becomes NULL and then a violation, and so does a line that is longer than
+-- a VARCHAR holds (an agent's has 1 MB at most): one customer's must not stop everyone's. Customer and site are the
+-- path's, which a stolen key cannot choose; above data/ there is no =, or it could nest another customer's path in its
+-- own. What fails all the same (a warehouse that is gone) is tried again for ever, and silence is mailed.
 CREATE OR REPLACE TASK take_lines
   WAREHOUSE = <% warehouse %>
+  TIMEZONE = 'UTC', DATE_INPUT_FORMAT = 'AUTO', TIMESTAMP_INPUT_FORMAT = 'AUTO'
+  SUSPEND_TASK_AFTER_NUM_FAILURES = 0
   USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS = <% lag_s %>
   WHEN SYSTEM$STREAM_HAS_DATA('landed')
 AS
@@ -76,6 +80,7 @@ INSERT INTO lines
 WITH split AS (
   SELECT
     *,
+    IFF(OCTET_LENGTH(TO_JSON(record)) <= 16000000, record, NULL) AS line,
     REGEXP_LIKE(
       file,
       '([^=]*/)?data/customer=[^/]+/site=[^/]+/agent=[^/]{16}-[0-9]{12}/date=[0-9]{4}-[0-9]{2}-[0-9]{2}/'
@@ -105,10 +110,10 @@ typed AS (
     IFF(is_named, path_first, NULL) AS first_sequence,
     IFF(is_named, path_last, NULL) AS last_sequence,
     IFF(is_named, SUBSTR(SPLIT_PART(name, '-', 3), 1, 16), NULL) AS digest,
-    TRY_CAST(record:sequence::VARCHAR AS NUMBER(38, 0)) AS sequence,
-    TRY_CAST(record:agent_since::VARCHAR AS TIMESTAMP_NTZ) AS agent_since,
-    TRY_CAST(record:collected_at::VARCHAR AS TIMESTAMP_NTZ) AS collected_at,
-    TRY_CAST(record:observed_at::VARCHAR AS TIMESTAMP_NTZ) AS observed_at
+    TRY_CAST(line:sequence::VARCHAR AS NUMBER(38, 0)) AS sequence,
+    TRY_CAST(line:agent_since::VARCHAR AS TIMESTAMP_NTZ) AS agent_since,
+    TRY_CAST(line:collected_at::VARCHAR AS TIMESTAMP_NTZ) AS collected_at,
+    TRY_CAST(line:observed_at::VARCHAR AS TIMESTAMP_NTZ) AS observed_at
   FROM named
 )
 SELECT
@@ -116,19 +121,20 @@ SELECT
   customer, site, agent_id, sealed_on, first_sequence, last_sequence, digest,
   CASE
     WHEN NOT is_named THEN 'name'
-    WHEN record:customer_id::VARCHAR IS DISTINCT FROM customer THEN 'customer'
-    WHEN record:site::VARCHAR IS DISTINCT FROM site THEN 'site'
-    WHEN record:agent_id::VARCHAR IS DISTINCT FROM agent_id THEN 'agent'
+    WHEN line IS NULL THEN 'size'
+    WHEN line:customer_id::VARCHAR IS DISTINCT FROM customer THEN 'customer'
+    WHEN line:site::VARCHAR IS DISTINCT FROM site THEN 'site'
+    WHEN line:agent_id::VARCHAR IS DISTINCT FROM agent_id THEN 'agent'
     WHEN sequence IS NULL OR sequence < first_sequence OR sequence > last_sequence THEN 'sequence'
-    WHEN record:lost IS NULL AND (record:record_id IS NULL OR agent_since IS NULL OR observed_at IS NULL)
-      THEN 'record'
+    WHEN line:lost::VARCHAR IS NULL
+      AND (line:record_id::VARCHAR IS NULL OR agent_since IS NULL OR observed_at IS NULL) THEN 'record'
   END,
   sequence, agent_since, collected_at,
-  record:record_id::VARCHAR, record:source::VARCHAR, record:stream::VARCHAR, record:entity::VARCHAR,
+  line:record_id::VARCHAR, line:source::VARCHAR, line:stream::VARCHAR, line:entity::VARCHAR,
   observed_at,
-  record:values, record:units, record:attributes, record:origin,
-  COALESCE(record:deleted::VARCHAR = 'true', FALSE),
-  record:lost::VARCHAR,
+  line:"values", line:units, line:attributes, line:origin,
+  COALESCE(line:deleted::VARCHAR = 'true', FALSE),
+  line:lost::VARCHAR,
   MD5(TO_JSON(record)),
   NULL
 FROM typed;
@@ -139,6 +145,7 @@ ALTER TASK take_lines RESUME;
 CREATE OR REPLACE TASK drop_raw
   WAREHOUSE = <% warehouse %>
   SCHEDULE = 'USING CRON 20 3 * * * UTC'
+  SUSPEND_TASK_AFTER_NUM_FAILURES = 0
 AS
 DELETE FROM landing WHERE scanned_at < DATEADD(DAY, -90, CURRENT_TIMESTAMP());
 

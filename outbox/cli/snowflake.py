@@ -130,8 +130,8 @@ def _next_step(part: str | None, values: Mapping[str, str]) -> str:
     place = f"{values['database']}.{values['schema']}"
     queue = f"SHOW PIPES LIKE 'landing_pipe' IN SCHEMA {place}; its notification_channel is SnowpipeQueueArn"
     then = {
-        "storage": f"DESC INTEGRATION {values['database']}_BUCKET; its STORAGE_AWS_IAM_USER_ARN and "
-        "STORAGE_AWS_EXTERNAL_ID are SnowflakeUserArn and SnowflakeExternalId",
+        "storage": f"USE ROLE ACCOUNTADMIN; DESC INTEGRATION {values['database']}_BUCKET; its "
+        "STORAGE_AWS_IAM_USER_ARN and STORAGE_AWS_EXTERNAL_ID are SnowflakeUserArn and SnowflakeExternalId",
         "landing": queue,
         None: queue,
     }

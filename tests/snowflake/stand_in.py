@@ -1,19 +1,11 @@
 """A stand-in for Snowflake: the shipped text, transpiled by sqlglot and run by DuckDB.
 
-No query is written twice: what differs between the two is bridged by the shims below, each named and tested
-(test_stand_in.py):
+No query is written twice: what differs between the two is bridged by the shims of shims.py, and here:
 
-- `variant_cast`      `v:name::TYPE` takes the text out of its quotation marks first.
-- `flatten`           LATERAL FLATTEN(input => v) is json_each.
-- `type_of_variant`   TYPEOF of a VARIANT says Snowflake's names of types.
-- `sysdate`           SYSDATE() is the time that the test says it is.
-- `copy_history`      the table function is a table that the test fills.
-- `staged_file`       a query of a file in the stage asks a table that the test fills.
 - dynamic tables are tables that are made anew; the pipe is played by `Warehouse.land_all`, the stream and the task
   by `Warehouse.take`.
 """
 
-import functools
 import hashlib
 import json
 import re
@@ -23,10 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
-import sqlglot
-from sqlglot import exp
 
 from outbox import snowflake
+from tests.snowflake.shims import transpiled
 from uploader.compression import decompress
 
 VALUES = {
@@ -68,79 +59,6 @@ def bare(statement: str) -> str:
     return re.sub(r"\A(\s*--[^\n]*\n)+", "", statement)
 
 
-@functools.cache
-def transpiled(sql: str) -> str:
-    """Snowflake's text as DuckDB runs it."""
-    tree = sqlglot.parse_one(staged_file(sql), read="snowflake")
-    for shim in (flatten, type_of_variant, variant_cast, sysdate, copy_history, variant_column):
-        tree = tree.transform(shim)
-    return tree.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.IGNORE)
-
-
-def staged_file(sql: str) -> str:
-    """A query of a file in the stage asks the table `staged_file` (line, place, name)."""
-    from_stage = re.search(r"FROM @bucket/\S+ \(FILE_FORMAT => '\w+'\)", sql)
-    if from_stage is None:
-        return sql
-    for column, name in (
-        ("$1", "line"),
-        ("METADATA$FILE_ROW_NUMBER", "place"),
-        ("METADATA$FILENAME", "name"),
-    ):
-        sql = sql.replace(column, name)
-    return sql.replace(from_stage[0], "FROM staged_file")
-
-
-def flatten(node: exp.Expression) -> exp.Expression:
-    """LATERAL FLATTEN(input => v) AS f: a row per member, with key and value."""
-    if not (isinstance(node, exp.Lateral) and isinstance(node.this, exp.Explode)):
-        return node
-    given = node.this.this
-    source = given.expression if isinstance(given, exp.Kwarg) else given
-    inner = exp.select("key", "value").from_(exp.func("json_each", source.copy()))
-    return exp.Lateral(this=inner.subquery(), alias=exp.TableAlias(this=node.args["alias"].this))
-
-
-def type_of_variant(node: exp.Expression) -> exp.Expression:
-    """TYPEOF of a VARIANT."""
-    if not isinstance(node, exp.Typeof):
-        return node
-    return exp.func("snowflake_type", node.this.copy())
-
-
-def variant_cast(node: exp.Expression) -> exp.Expression:
-    """A VARIANT cast to text is without quotation marks."""
-    inner = node.this if isinstance(node, exp.Cast) else None
-    of_variant = isinstance(inner, exp.JSONExtract | exp.GetExtract) or (
-        isinstance(inner, exp.Column) and inner.name.lower() == "value" and inner.table == "f"
-    )
-    if not of_variant:
-        return node
-    return exp.Cast(
-        this=exp.func("json_extract_string", inner.copy(), exp.Literal.string("$")), to=node.args["to"]
-    )
-
-
-def sysdate(node: exp.Expression) -> exp.Expression:
-    """SYSDATE(): now, in UTC."""
-    is_now = isinstance(node, exp.CurrentTimestamp) and node.args.get("sysdate")
-    return exp.func("getvariable", exp.Literal.string("now")) if is_now else node
-
-
-def copy_history(node: exp.Expression) -> exp.Expression:
-    """TABLE(INFORMATION_SCHEMA.COPY_HISTORY(…)): what Snowpipe says of each file."""
-    if isinstance(node, exp.TableFromRows | exp.Table) and "COPY_HISTORY(" in node.sql("snowflake").upper():
-        return exp.to_table("copy_history")
-    return node
-
-
-def variant_column(node: exp.Expression) -> exp.Expression:
-    """A VARIANT is a JSON."""
-    if isinstance(node, exp.DataType) and node.this is exp.DataType.Type.VARIANT:
-        return exp.DataType.build("json")
-    return node
-
-
 TYPES = """
 CREATE MACRO snowflake_type(v) AS CASE json_type(v)
   WHEN 'UBIGINT' THEN 'INTEGER' WHEN 'BIGINT' THEN 'INTEGER' WHEN 'HUGEINT' THEN 'INTEGER'
@@ -150,6 +68,9 @@ COPY_HISTORY = """
 CREATE TABLE copy_history (
   file_name VARCHAR, status VARCHAR, row_count BIGINT, row_parsed BIGINT, error_count BIGINT,
   first_error_message VARCHAR, first_error_line_number BIGINT, last_load_time TIMESTAMPTZ)
+"""
+RETENTION = """
+CREATE TABLE retention AS SELECT 'CORE' AS table_schema, unnest([NULL, 14, 1]) AS retention_time
 """
 LANDS_AFTER = timedelta(seconds=30)
 
@@ -175,7 +96,7 @@ class Warehouse:
         ):
             self.duckdb.execute(sql)
         self.set_now(now)
-        for sql in (TYPES, COPY_HISTORY):
+        for sql in (TYPES, COPY_HISTORY, RETENTION):
             self.duckdb.execute(sql)
         self._dynamic: dict[str, str] = {}
         self._take = ""

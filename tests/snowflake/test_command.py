@@ -60,7 +60,7 @@ def test_everything_that_is_missing_is_named_at_once_and_nothing_is_printed(outb
     [
         ("--customer", "a' OR '1'='1"),
         ("--database", "x;y"),
-        ("--time-travel-days", "91"),
+        ("--schema", "1X"),
         ("--to", "s3://b/'"),
     ],
 )

@@ -29,6 +29,7 @@ STATEMENTS = [
 AS_A_WHOLE = (
     "CREATE ROLE", "GRANT ROLE", "GRANT OWNERSHIP", "GRANT SELECT ON FUTURE", "CREATE PIPE", "CREATE STREAM",
     "CREATE OR REPLACE STREAM", "CREATE OR REPLACE TASK", "CREATE OR REPLACE ALERT", "CREATE NOTIFICATION INTEGRATION",
+    "ALTER STORAGE INTEGRATION", "ALTER NOTIFICATION INTEGRATION",
     "ALTER TASK", "ALTER ALERT", "ALTER PIPE", "ALTER DYNAMIC TABLE", "EXECUTE TASK", "LIST",
 )  # fmt: skip
 """What sqlglot knows no more of than that it begins so; bodies are parsed on their own."""
@@ -156,6 +157,7 @@ def test_nothing_that_a_stranger_may_write_stands_in_a_comment():
         ("first_sequence", "-1"),
         ("last_sequence", "1 OR 1"),
         ("time_travel_days", "91"),
+        ("time_travel_days", "0"),
         ("lag_s", "59"),
         ("lag_s", "100000"),
         ("file", "customer=x' -- "),
@@ -178,3 +180,34 @@ def test_any_text_becomes_one_literal_that_says_the_same(entity):
     assert [found.this for found in tree.find_all(exp.Literal)] == [entity]
     filled = snowflake.fill("SELECT <% entity %>", {"entity": entity})
     assert filled == f"SELECT {literal}"
+
+
+RESERVED = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    ACCOUNT ALL ALTER AND ANY AS BETWEEN BY CASE CAST CHECK COLUMN CONNECT CONNECTION CONSTRAINT CREATE
+    CROSS CURRENT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER DATABASE DELETE DISTINCT DROP
+    ELSE EXISTS FALSE FOLLOWING FOR FROM FULL GRANT GROUP GSCLUSTER HAVING ILIKE IN INCREMENT INNER
+    INSERT INTERSECT INTO IS ISSUE JOIN LATERAL LEFT LIKE LOCALTIME LOCALTIMESTAMP MINUS NATURAL NOT NULL
+    OF ON OR ORDER ORGANIZATION QUALIFY REGEXP REVOKE RIGHT RLIKE ROW ROWS SAMPLE SCHEMA SELECT SET SOME
+    START TABLE TABLESAMPLE THEN TO TRIGGER TRUE TRY_CAST UNION UNIQUE UPDATE USING VALUES VIEW WHEN
+    WHENEVER WHERE WITH
+        """,
+    )
+)
+
+
+@pytest.mark.parametrize("statement", [text for _, text in STATEMENTS], ids=[name for name, _ in STATEMENTS])
+def test_no_reserved_word_is_a_name(statement):
+    """As an alias or a step of a path such a word needs quotation marks."""
+    code = re.sub(r"--[^\n]*|'(?:[^'\\]|''|\\.)*'", "", statement)
+    query = body(statement) if bare(statement).startswith("CREATE OR REPLACE TASK") else code
+    named = re.findall(r"(?<=\w):(\w+)", code) + re.findall(r"[)\w] AS (\w+)(?=[,\n)])", query)
+    types = {"VARCHAR", "NUMBER", "DOUBLE", "DATE", "TIMESTAMP_NTZ"}
+    assert not {name.upper() for name in named} - types & RESERVED
+
+
+@pytest.mark.parametrize("statement", [text for _, text in STATEMENTS], ids=[name for name, _ in STATEMENTS])
+def test_a_path_in_the_stage_is_quoted_since_it_holds_more_than_letters(statement):
+    assert all(quote == "'@" for quote in re.findall(r"(?:.)@(?=bucket/)", statement))

@@ -119,3 +119,14 @@ def test_a_script_is_split_as_a_client_would():
 
 def test_an_empty_folder_holds_no_object(tmp_path):
     assert list(objects_below(tmp_path, START)) == []
+
+
+def test_octet_length_counts_bytes(warehouse):
+    assert value(warehouse, "OCTET_LENGTH('å')") == 2
+
+
+def test_retention_is_what_the_tables_keep(warehouse):
+    asked = (
+        "SELECT MAX(retention_time) AS days FROM OUTBOX.INFORMATION_SCHEMA.TABLES WHERE table_schema = 'CORE'"
+    )
+    assert warehouse.query(asked) == [{"days": 14}]

@@ -14,7 +14,9 @@ BEGIN TRANSACTION;
 INSERT INTO erasures (customer, entity_sha256, erased_at, time_travel_ends, fail_safe_ends)
 SELECT
   '<% customer %>', SHA2(<% entity %>, 256), SYSDATE(),
-  DATEADD(DAY, <% time_travel_days %>, SYSDATE()), DATEADD(DAY, <% time_travel_days %> + 7, SYSDATE());
+  DATEADD(DAY, MAX(retention_time), SYSDATE()), DATEADD(DAY, MAX(retention_time) + 7, SYSDATE())
+FROM <% database %>.INFORMATION_SCHEMA.TABLES
+WHERE table_schema = UPPER('<% schema %>');
 
 DELETE FROM landing
 WHERE CONTAINS(file, 'customer=<% customer %>/')

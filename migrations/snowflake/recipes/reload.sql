@@ -5,7 +5,7 @@ USE SCHEMA <% database %>.<% schema %>;
 USE WAREHOUSE <% warehouse %>;
 
 -- Nothing listed: it is not in the bucket. On the agent: outbox audit --store
-LIST @bucket/customer=<% customer %>/site=<% site %>/agent=<% agent_id %>/ PATTERN = '.*/0*<% first_sequence %>-.*';
+LIST '@bucket/customer=<% customer %>/site=<% site %>/agent=<% agent_id %>/' PATTERN = '.*/0*<% first_sequence %>-.*';
 
 -- FORCE: also what was loaded before, and what Snowflake remembers for 64 days as failed. Where an object was put
 -- again with other lines, those of before stay in `lines`, and `forks` names them: delete them by their content_key.
@@ -18,7 +18,7 @@ FROM (
     METADATA$FILE_CONTENT_KEY,
     METADATA$FILE_LAST_MODIFIED,
     METADATA$START_SCAN_TIME
-  FROM @bucket/customer=<% customer %>/site=<% site %>/agent=<% agent_id %>/
+  FROM '@bucket/customer=<% customer %>/site=<% site %>/agent=<% agent_id %>/'
 )
 FILE_FORMAT = (FORMAT_NAME = 'ndjson')
 PATTERN = '.*/0*<% first_sequence %>-.*'

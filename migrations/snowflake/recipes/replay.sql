@@ -14,4 +14,5 @@ CREATE OR REPLACE STREAM landed ON TABLE landing APPEND_ONLY = TRUE SHOW_INITIAL
 ALTER TASK take_lines RESUME;
 EXECUTE TASK take_lines;
 
+-- The task and the dynamic tables run beside this: ask again after twice the lag.
 SELECT state, COUNT(*) AS agents, SUM(missing) AS missing FROM completeness GROUP BY state;
