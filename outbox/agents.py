@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from outbox.checksums import row_checksum
 from outbox.database import Database
-from outbox.errors import DataError, SchemaError
+from outbox.errors import DataError, PermanentError, SchemaError
 from outbox.host import fingerprint
 from outbox.migrate import upgrade
 from outbox.record import timestamp
@@ -22,6 +22,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 _AGENTS = """
 SELECT id, agent_id, customer, site, host, first_sequence, since, reason, checksum FROM agents ORDER BY id
 """
+
+SALVAGED = ".salvaged"
+"""What the name of a database ends with while a salvage makes it."""
 
 Reason = Literal["made", "restored", "cloned", "moved", "salvaged"]
 
@@ -46,6 +49,11 @@ def make_database(
     token: Callable[[], str] = lambda: secrets.token_hex(8),
 ) -> None:
     """Make the database of a new agent, whole or not at all; PermanentError where `path` exists."""
+    if path.with_name(path.name + SALVAGED).exists() and not path.exists():
+        raise PermanentError(
+            f"a salvage of {path} was interrupted: no other database was made",
+            hint="outbox agent renew --salvage finishes it",
+        )
 
     def fill(database: Database) -> None:
         upgrade(database, now=now)

@@ -12,13 +12,15 @@ from contextlib import contextmanager
 
 import apsw
 
-from outbox.audit_texts import kept_batches, kept_bodies, orphans, sealed
+from outbox.agents import require_own
+from outbox.audit_texts import kept_batches, kept_bodies, next_up, orphans, sealed
 from outbox.checksums import row_checksum
 from outbox.database import Database, translated
 from outbox.errors import DataError
 from outbox.finding import Finding, span
 from outbox.migrate import migrations
 from outbox.object_name import ObjectName
+from outbox.sequences import SALVAGE
 
 _QUICK = """
 SELECT i.quick_check FROM sqlite_schema AS s, pragma_quick_check(s.name) AS i
@@ -97,6 +99,7 @@ FROM bookmarks AS k LEFT JOIN backfills AS f ON f.id = k.backfill_id
 
 def audit_database(database: Database, *, deep: bool) -> Iterator[Finding]:
     """Yield whatever is wrong with the database alone; `deep` reads every body that is kept, too."""
+    yield from _identity(database)  # before the snapshot: the witness may only be older than what it sees
     with _snapshot(database):
         yield from _guarded(_quick if not deep else _thorough, database)
         for check in (
@@ -110,6 +113,7 @@ def audit_database(database: Database, *, deep: bool) -> Iterator[Finding]:
             orphans,
             _bookmarks,
             sealed,
+            next_up,
         ):
             yield from _guarded(check, database)
     if deep:
@@ -132,6 +136,14 @@ def _guarded(check: Callable[[Database], Iterator[Finding]], database: Database)
         yield from check(database)
     except DataError as error:
         yield Finding("damage", f"{error.message}.")
+
+
+def _identity(database: Database) -> Iterator[Finding]:
+    try:
+        require_own(database)
+    except DataError as error:
+        if error.hint and error.hint != SALVAGE:  # else damage: the checks that follow say what
+            yield Finding("identity", f"{error.message}. What to do: {error.hint}.")
 
 
 def _quick(database: Database) -> Iterator[Finding]:

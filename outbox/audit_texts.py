@@ -17,9 +17,12 @@ from outbox.finding import Finding, span
 from outbox.record import uuid_text
 
 STEP_ROWS = 1_000
+NEXT_RECORDS = 50_000
+"""So many records at most are in the next seal."""
 _HIGHEST = 2**63 - 1
 
 _SPAN = "SELECT min(sequence), max(sequence) FROM bodies"
+_NEXT = "SELECT coalesce((SELECT max(last_sequence) + 1 FROM batches), 1)"
 _WITHIN = "SELECT count(*) FROM bodies WHERE sequence BETWEEN ? AND ?"
 # The gaps of the ledger are walked and the bodies asked for, not the other way round: bodies are wide.
 _ORPHANS = """
@@ -68,6 +71,12 @@ def sealed(database: Database) -> Iterator[Finding]:
     for batch in _delivery(database).sealed():
         yield from _texts(database, batch.first_sequence, batch.last_sequence)
         yield from _lines(database, batch)
+
+
+def next_up(database: Database) -> Iterator[Finding]:
+    """Yield what is wrong with the texts that the next seal would read."""
+    first = database.value(_NEXT)
+    yield from _texts(database, first, first + NEXT_RECORDS - 1)
 
 
 def kept_bodies(database: Database) -> Iterator[Finding]:

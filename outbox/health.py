@@ -1,11 +1,12 @@
 """What is waiting, what is wrong: computed from the rows themselves, never from counters of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from outbox.agents import Agent, current_agent
+from outbox.agents import Agent, current_agent, require_own
 from outbox.database import Database
+from outbox.errors import DataError
 from outbox.options import format_duration
 from outbox.record import timestamp
 
@@ -107,7 +108,7 @@ def examine(
         _source(database, name, yesterday, backlog.get(name, [0])[0])
         for name in dict.fromkeys([*every_s, *known])
     ]
-    problems = [Problem(*row) for row in database.rows(_PROBLEMS)]
+    problems = [*_foreign(database, moment), *(Problem(*row) for row in database.rows(_PROBLEMS))]
     expected = {("collect", name): every for name, every in every_s.items()} | {
         ("upload", ""): upload_every_s
     }
@@ -131,6 +132,14 @@ def examine(
         problems=tuple(problems),
         daily_bytes=_daily_bytes(database, moment),
     )
+
+
+def _foreign(database: Database, moment: datetime) -> Iterator[Problem]:
+    """Say why collect and upload will refuse this database, if they will."""
+    try:
+        require_own(database)
+    except DataError as error:
+        yield Problem("database", str(error), timestamp(moment))
 
 
 def _source(database: Database, name: str, yesterday: str, waiting: int) -> SourceHealth:

@@ -15,9 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from outbox.agents import Agent, current_agent
-from outbox.database import Database
-from outbox.errors import PermanentError
+from outbox.agents import SALVAGED, Agent, current_agent
+from outbox.database import APPLICATION_ID, Database
+from outbox.errors import DiskFullError, PermanentError, SchemaError
 from outbox.migrate import upgrade
 from outbox.record import timestamp
 from outbox.salvage_build import Build, Built, Place
@@ -27,6 +27,10 @@ from outbox.sequences import next_unsealed
 from outbox.witness import Witnessed, read_witness, write_witness
 
 _TRIGGERS = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+_ANYTHING = """
+SELECT EXISTS (SELECT 1 FROM found.agents) OR EXISTS (SELECT 1 FROM found.batches)
+  OR EXISTS (SELECT 1 FROM found.whole)
+"""
 _UNMARKED = """
 SELECT DISTINCT source FROM outbox
 WHERE source <> 'unknown' AND source NOT IN (SELECT source FROM bookmarks) ORDER BY source
@@ -58,9 +62,10 @@ def salvage(
 ) -> Salvaged:
     """Put a sound database in the place of a damaged one; PermanentError where there is none.
 
-    No other command may run meanwhile. `customer` and `site` are for a database that cannot tell its own.
+    SchemaError where it is another program's. No other command may run meanwhile; `customer` and `site` are
+    for a database that cannot tell its own.
     """
-    made = path.with_name(path.name + ".salvaged")
+    made = path.with_name(path.name + SALVAGED)
     built, unreadable, remade = None, 0, 0
     if path.exists():
         for suffix in ("", "-wal", "-shm"):
@@ -87,6 +92,7 @@ def _make(
     """Make the sound database under its other name; how many pages could not be read, and rows made anew."""
     rows = path.with_name(path.name + ".salvaged-rows")
     rows.unlink(missing_ok=True)
+    is_theirs = _is_another_programs(path) and read_witness(path) is None
     result: list[tuple[Built, int, int]] = []
 
     def fill(database: Database) -> None:
@@ -94,6 +100,11 @@ def _make(
         with Pages(path) as pages:
             unreadable = gather(database, pages, rows)
         remade = match(database)
+        if is_theirs and not database.value(_ANYTHING):
+            raise SchemaError(
+                f"{path} is another program's database: nothing of an outbox is in it, and it was left alone",
+                hint="correct [agent] folder, or put the right file in its place",
+            )
         build = Build(database, place, read_witness(path), unreadable, now=now, token=token)
         with database.transaction(), _without_triggers(database):
             result.append((build(), unreadable, remade))
@@ -101,9 +112,20 @@ def _make(
 
     try:
         Database.create(made, fill)
+    except DiskFullError as error:
+        hint = "make room on this disk: a salvage takes up to three times the size of the database"
+        raise DiskFullError(error.message, hint=hint) from error
     finally:
-        rows.unlink(missing_ok=True)
+        for leftover in (rows, *(made.with_name(made.name + suffix) for suffix in (".new", ".new-journal"))):
+            leftover.unlink(missing_ok=True)
     return result[0]
+
+
+def _is_another_programs(path: Path) -> bool:
+    """Whether a whole header says so; it may also be ours, with a bit that flipped."""
+    with path.open("rb") as file:
+        header = file.read(72)
+    return header.startswith(b"SQLite format 3\x00") and header[68:] != APPLICATION_ID.to_bytes(4, "big")
 
 
 @contextmanager

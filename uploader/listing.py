@@ -55,6 +55,8 @@ class ObjectReader(ABC):
         data = self.read_object(key)
         try:
             return decompress(data, encoding)
+        except OverflowError as error:
+            raise DataError(f"its {len(data):,} bytes are too many: {error}") from error
         except (zstd.ZstdError, OSError, EOFError, ZlibError) as error:
             raise DataError(f"its {len(data):,} bytes are no {encoding}: {error}") from error
 

@@ -6,6 +6,7 @@ Invariants:
 - Seals and acknowledgements happen in the calling thread, puts in others; no transaction is open while a
   put is under way, and at most `parallel` objects are in memory, however long the backlog.
 - An error of one object stops no other. An error of the store ends the run: everything stays sealed.
+- An error of the database ends the sealing: what was put before is marked sent all the same.
 - Where the store says how long to wait, nobody puts before: not the other puts of the run either.
 - Of a doubted batch, the store's word that the key exists is no confirmation: a person looks.
 """
@@ -85,10 +86,17 @@ class Upload:
             raise next(error for error in self._errors if error.exit_code == code)
 
     def _work(self) -> Iterator[Sealed]:
+        damaged = False
         for batch in self._delivery.sealed():
-            if sealed := self._as_sealed(batch):
+            try:
+                sealed = self._as_sealed(batch)
+            except DataError as error:  # not even what is left of it can be read: the others may pass
+                self._errors.insert(0, error)
+                damaged = True
+                continue
+            if sealed:
                 yield sealed
-        while sealed := self._delivery.seal(self._limits, self._encoding):
+        while not damaged and (sealed := self._delivery.seal(self._limits, self._encoding)):
             self._note_lost(sealed)
             yield sealed
 
@@ -116,7 +124,13 @@ class Upload:
             )
 
     def _next(self, work: Iterator[Sealed]) -> Sealed | None:
-        return None if self._is_store_wide() else next(work, None)
+        if self._is_store_wide():
+            return None
+        try:
+            return next(work, None)
+        except OutboxError as error:  # of the database: what is on its way is marked all the same
+            self._errors.insert(0, error)  # said before another of its kind: this one ended the sealing
+            return None
 
     def _put(self, batch: Batch, lines: bytes) -> Put:
         data = compress(lines, batch.encoding)

@@ -92,13 +92,14 @@ def _tell(done: "Salvaged", built: "Built") -> None:
     unnamed = f"; of {built.unnamed:,} the objects' names are gone" if built.unnamed else ""
     typer.echo(f"Kept      the proof of {number(built.sent, 'sent object')}{unnamed}")
     if built.resealed:
-        again = "they may arrive a second time, under another name"
-        typer.echo(f"Sealed    {number(built.resealed, 'object')} again, whose own seal is gone: {again}")
+        again = "records may arrive a second time, under another name"
+        typer.echo(f"Sealed    {number(built.resealed, 'object')} again, where a seal is gone: {again}")
     if built.lost:
         count = sum(last - first + 1 for first, last in built.lost)
         shown = ", ".join(span(*each) for each in built.lost[:MAX_SPANS])
         more = f" and {len(built.lost) - MAX_SPANS} more spans" if len(built.lost) > MAX_SPANS else ""
         typer.echo(f"Lost      {number(count, 'record')}, and their lines will say so: {shown}{more}")
-        typer.echo("          outbox backfill reads a stretch of the past again, where a source has it")
+        again = "outbox collect --since reads a stretch of the past again, where a source has it"
+        typer.echo(f"          {again}")
     else:
         typer.echo("Lost      nothing")

@@ -128,6 +128,7 @@ def start_log(config: Config, command: str) -> None:
     handler = logging.handlers.RotatingFileHandler(
         folder / f"{command}.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
     )
+    logging.raiseExceptions = False  # a full disk is the commands' own to tell, not the log's in a traceback
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name in ("outbox", "collectors", "uploader"):
         logger = logging.getLogger(name)

@@ -12,7 +12,7 @@ from outbox.cli.app import WHEN_WRONG, ConfigOption, app, config_path, open_data
 from outbox.cli.text import number
 from outbox.config import load
 from outbox.database import Database
-from outbox.errors import Exit, OutboxError, worst
+from outbox.errors import DataError, Exit, OutboxError, worst
 from outbox.finding import Finding, limited
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ class _Report:
             self.looked_at("An audit was not finished: " + error.message)
             say(f"outbox: {error}")
 
+    def unreadable(self, error: DataError) -> None:
+        """Say what keeps the database from being looked into, and what to do."""
+        self.add(iter([Finding("unreadable", f"{error.message}.")]))
+        if error.hint:
+            say(f"Hint: {error.hint}")
+
     def looked_at(self, text: str) -> None:
         """Note for the summary what was looked at, as a sentence."""
         self._looked_at.append(text.rstrip(".") + ".")
@@ -62,8 +68,9 @@ class _Report:
             told = {"clean": code == Exit.OK, "findings": findings, "looked_at": self._looked_at}
             typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
         else:
-            verdict = number(count, "finding") if count else "Nothing wrong was found"
-            typer.echo(f"{verdict}. {' '.join(self._looked_at)}")
+            well = "No findings, but not everything could be looked at" if code else "Nothing wrong was found"
+            verdict = number(count, "finding") if count else well
+            typer.echo(" ".join([f"{verdict}.", *self._looked_at]))
         return typer.Exit(int(code))
 
 
@@ -95,22 +102,29 @@ def audit(
             raise typer.BadParameter("goes without --store", param_hint="--objects")
         _audit_objects(report, objects, deep=deep)
         raise report.end()
+    settings = load(config_path(context, config))
+    try:
+        with open_database(settings, readonly=True) as database:
+            _audit_database(report, database, deep=deep)
+            if store:
+                from outbox.retry import Retry
+                from uploader.listing import open_reader
+
+                retry = Retry(limit_s=_LIMIT_S)
+                reader = open_reader(settings.upload, settings.network, folder=settings.folder, retry=retry)
+                _audit_store(report, database, reader, deep=deep)
+    except DataError as error:
+        report.unreadable(error)
+    raise report.end()
+
+
+def _audit_database(report: _Report, database: Database, *, deep: bool) -> None:
     from outbox.audit import audit_database
 
-    settings = load(config_path(context, config))
-    with open_database(settings, readonly=True) as database:
-        report.add(audit_database(database, deep=deep))
-        first, last, sent, sealed = database.execute(_STATE)[0]
-        sequences = f"sequences {first:,} to {last:,}" if last >= first else "no sequence yet"
-        report.looked_at(f"The database: {sequences}, {number(sent, 'object')} sent, {sealed:,} sealed")
-        if store:
-            from outbox.retry import Retry
-            from uploader.listing import open_reader
-
-            retry = Retry(limit_s=_LIMIT_S)
-            reader = open_reader(settings.upload, settings.network, folder=settings.folder, retry=retry)
-            _audit_store(report, database, reader, deep=deep)
-    raise report.end()
+    report.add(audit_database(database, deep=deep))
+    first, last, sent, sealed = database.execute(_STATE)[0]
+    sequences = f"sequences {first:,} to {last:,}" if last >= first else "no sequence yet"
+    report.looked_at(f"The database: {sequences}, {number(sent, 'object')} sent, {sealed:,} sealed")
 
 
 def _audit_store(report: _Report, database: Database, reader: "ObjectReader", *, deep: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outbox import __version__
-from outbox.agents import current_agent
+from outbox.agents import current_agent, require_own
 from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, open_database
 from outbox.cli.destination import destination
 from outbox.cli.expected import examined
@@ -96,6 +96,7 @@ def _database(config: Config) -> str:
                 [f"belongs to {agent.customer} / {agent.site}, the configuration to {' / '.join(wanted)}"],
                 hint="correct [agent]; while nothing was sealed: outbox init --start-over",
             )
+        require_own(database)
         bytes_used = config.database.stat().st_size
         upgrade = "" if database.version == len(migrations()) else ", to be upgraded by the next collect"
         return (

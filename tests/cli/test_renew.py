@@ -54,8 +54,35 @@ def test_what_was_lost_is_named(agent, outbox):
     result = outbox("agent", "renew", "--salvage")
     assert "Kept      the proof of 1 sent object" in result.out
     assert "Lost      3 records, and their lines will say so: sequences 3 to 5" in result.out
+    assert "outbox collect --since reads a stretch of the past again" in result.out
     assert outbox("upload").code == 0
     assert outbox("audit", "--store").code == 0
+
+
+def test_another_programs_database_is_left_alone(agent, outbox):
+    for suffix in ("", "-wal", "-shm"):
+        agent.database.with_name(agent.database.name + suffix).unlink(missing_ok=True)
+    with closing(sqlite3.connect(agent.database)) as database:
+        database.execute("CREATE TABLE theirs (a)")
+        database.execute("INSERT INTO theirs VALUES (1)")
+        database.commit()
+    content = agent.database.read_bytes()
+    result = outbox("agent", "renew", "--salvage")  # no witness beside it: no outbox ever sent from here
+    assert result.code == 65
+    assert "another program's database" in result.err
+    assert agent.database.read_bytes() == content
+    assert [path.name for path in agent.folder.glob("outbox.db*")] == ["outbox.db"]
+
+
+def test_after_a_salvage_that_was_killed_between_its_moves_init_makes_no_other_outbox(agent, outbox):
+    send(agent, 0, 1)
+    agent.database.rename(agent.database.with_name("outbox.db.salvaged"))
+    result = outbox("init")
+    assert result.code == 69
+    assert "outbox agent renew --salvage finishes it" in result.err
+    assert not agent.database.exists()
+    assert "Finished  a salvage that was interrupted" in outbox("agent", "renew", "--salvage").out
+    assert agent.query("SELECT count(*) FROM outbox") == [(2,)]
 
 
 def test_nothing_is_salvaged_while_an_upload_is_under_way(agent, outbox):

@@ -6,7 +6,9 @@ from contextlib import closing
 
 import pytest
 
+from outbox.witness import read_witness, write_witness
 from tests.cli.conftest import WEATHER, source
+from tests.cli.test_audit import send
 from tests.cli.test_init import store_one
 from tests.support.s3_faults import refusal, serving
 
@@ -152,3 +154,18 @@ def test_a_source_that_was_refused_is_a_problem_by_its_name(agent, outbox, weath
     assert result.code == 69
     assert "source weather" in result.out
     assert "nonsense" in result.out
+
+
+def test_a_database_that_was_put_back_is_a_problem_before_anything_refuses_it(agent, outbox):
+    send(agent, 0, 1)
+    known = read_witness(agent.database)
+    write_witness(agent.database, known._replace(last_sequence=known.last_sequence + 7))
+    result = outbox("status")
+    assert result.code == 69
+    assert "it was put back from a backup" in result.out
+    assert "Hint: outbox agent renew" in result.out
+    checked = outbox("check")
+    assert checked.code == 65
+    assert "it was put back from a backup" in checked.out
+    assert outbox("agent", "renew").code == 0
+    assert [outbox(command).code for command in ("status", "check")] == [0, 0]

@@ -81,6 +81,19 @@ def test_lines_that_cannot_be_unpacked_are_a_data_error(place: Place, encoding: 
         reader_of(store).read_lines("data/x", encoding)
 
 
+@pytest.mark.parametrize("encoding", ["zstd", "gzip"])
+def test_an_object_that_unpacks_without_end_takes_no_memory_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+):
+    monkeypatch.setattr("uploader.compression.MAX_LINES_BYTES", 1_000)
+    (tmp_path / "fits").write_bytes(compress(bytes(600), encoding) + compress(bytes(400), encoding))
+    (tmp_path / "bomb").write_bytes(compress(bytes(600), encoding) + compress(bytes(401), encoding))
+    reader = open_reader(UploadOptions(to=tmp_path.as_uri()), NetworkOptions(), folder=Path(), retry=once())
+    assert reader.read_lines("fits", encoding) == bytes(1_000)
+    with pytest.raises(DataError, match=r"unpack to more than 1,000 bytes"):
+        reader.read_lines("bomb", encoding)
+
+
 def test_an_absent_object_is_this_objects_error(place: Place):
     with pytest.raises(ObjectError, match="has no object data/absent"):
         reader_of(place.open()).read_object("data/absent")

@@ -9,7 +9,7 @@ from outbox.agents import current_agent, renew
 from outbox.audit import audit_database
 from outbox.database import Database
 from outbox.delivery import Limits
-from outbox.errors import PermanentError
+from outbox.errors import DiskFullError, PermanentError
 from outbox.salvage import salvage
 from outbox.salvage_pages import Found
 from outbox.salvage_rows import tables
@@ -217,6 +217,23 @@ def test_each_table_is_told_apart_by_the_shape_of_its_rows(path, damaged):
         row = tuple(values[types[0]] for types in shape.types)
         found = Found(1 if shape.has_rowid else None, row)
         assert [each.name for each in shapes if each.row(found) is not None] == [shape.name]
+
+
+def test_a_full_disk_is_said_with_what_is_needed_and_nothing_half_made_stays(
+    path, damaged, saved, monkeypatch
+):
+    def full(database, pages, beside):
+        beside.write_bytes(b"half")
+        raise DiskFullError("no room left")
+
+    damaged()
+    before = path.read_bytes()
+    monkeypatch.setattr("outbox.salvage.gather", full)
+    with pytest.raises(DiskFullError, match="no room left") as caught:
+        saved()
+    assert "three times the size of the database" in caught.value.hint
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir() if "salvaged" in each.name] == []
 
 
 def test_where_there_is_nothing_there_is_nothing_to_salvage(tmp_path, clock):
