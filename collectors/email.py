@@ -62,7 +62,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Email:
-    """Reads the tables in one mailbox's messages; see collectors/README.md for its options."""
+    """Tables in the messages of a mailbox, attached or in the text, over IMAP."""
 
     Options: ClassVar[type[SourceOptions]] = EmailOptions
 
@@ -176,7 +176,7 @@ class Email:
         try:
             mark = msgspec.json.decode(text, type=Mark) if text else Mark()
         except msgspec.DecodeError as error:
-            raise DataError(f"{self._context.source}: its bookmark is none of email's: {error}") from error
+            raise DataError(f"the bookmark is none of email's: {error}") from error
         return mark if mark.meaning == self._meaning else Mark(meaning=self._meaning)
 
 

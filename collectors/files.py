@@ -67,6 +67,8 @@ class Files:
         """Yield what is new in each file, oldest first; with a window, of all files what is of those days."""
         memory = Memory(bookmarks, self._context.source)
         found = self._folder.files(self._context.now())
+        if self._folder.note:
+            log.info("%s: %s", self._context.source, self._folder.note)
         there = {file.name for file in found}
         failed: list[tuple[str, OutboxError]] = []
         for file in found:
@@ -113,7 +115,7 @@ class Files:
             self._options,
             self._mapping,
             origin={"file": file.name},
-            extra={FILE: file.name, MODIFIED: file.modified},
+            extra=self._extra(file),
             place=start.place,
         )
         portion, place, silent = Portion(), start.place, 0
@@ -132,6 +134,11 @@ class Files:
         if silent:
             log.info("%s: %s: %d rows hold no value", self._context.source, file.name, silent)
         yield reading.page(portion, place, done=True)
+
+    def _extra(self, file: Found) -> dict[str, Any]:
+        """The columns that the source adds; a time that nobody asked for would make a bad row another one."""
+        modified = {MODIFIED: file.modified} if MODIFIED in self._mapping.needed else {}
+        return {FILE: file.name, **modified}
 
     def _is_within(self, found: Record | Rejected | None, window: Window) -> bool:
         if not isinstance(found, Record):
@@ -157,8 +164,9 @@ class Files:
             else PermanentError
         )
         return kind(
-            f"{self._context.source}: {len(failed):,} of {count:,} files cannot be read: {reasons}{more}",
-            hint=next((error.hint for _, error in failed if error.hint), None),
+            f"{len(failed):,} of {count:,} files cannot be read: {reasons}{more}",
+            hint="; ".join(dict.fromkeys(error.hint for _, error in failed[:MAX_NAMED_FILES] if error.hint))
+            or None,
         )
 
 

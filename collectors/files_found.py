@@ -42,7 +42,11 @@ class Found(NamedTuple):
 
 
 class Folder:
-    """What is found in a folder; `problems` are those of its sub-folders that cannot be looked into."""
+    """What is found in a folder.
+
+    After a look `problems` are those of its sub-folders that cannot be looked into, and `note` says what
+    stands in the folder and waits, or that nothing has such a name; empty where there is nothing to say.
+    """
 
     def __init__(
         self, path: Path, patterns: Sequence[str], *, recursive: bool, settle_s: float, marker: str
@@ -53,21 +57,40 @@ class Folder:
         self._settle_s = settle_s
         self._marker = marker.lower()
         self.problems: list[tuple[str, OutboxError]] = []
+        self.note = ""
 
     def files(self, now: datetime) -> list[Found]:
         """Return the files that are ready, oldest first; a typed error when the folder cannot be read."""
         if not self._path.is_absolute():
             raise ConfigError([f"{self._path} is no whole path: write it from its root or drive on"])
         self.problems.clear()
-        ready = []
+        ready, waiting = [], 0
         for names, found in self._entries(self._path, "", 0):
-            if self._is_wanted(found) and self._is_finished(found, names, now):
+            if not self._is_wanted(found):
+                continue
+            if self._is_finished(found, names, now):
                 ready.append(found)
+            else:
+                waiting += 1
             if len(ready) > MAX_FILES:
                 raise PermanentError(
                     f"{self._path} holds more than {MAX_FILES:,} files", hint="narrow the section's pattern"
                 )
+        self.note = self._noted(len(ready), waiting)
         return sorted(ready, key=lambda found: (found.modified_ns, found.name))
+
+    def _noted(self, ready: int, waiting: int) -> str:
+        if not waiting:
+            return (
+                ""
+                if ready
+                else f"no file in {self._path} has a name of the pattern {', '.join(self._patterns)}"
+            )
+        what = "1 file waits" if waiting == 1 else f"{waiting:,} files wait"
+        if self._marker:
+            return f"{what} for another of their name and {self._marker} (marker)"
+        be = "it was" if waiting == 1 else "they were"
+        return f"{what}: {be} written less than {self._settle_s:g} s ago (settle)"
 
     def _entries(self, folder: Path, prefix: str, depth: int) -> Iterator[tuple[set[str], Found]]:
         try:

@@ -74,7 +74,7 @@ class Mapping:
             more = f" and {len(shown) - MAX_NAMED_COLUMNS:,} more" if len(shown) > MAX_NAMED_COLUMNS else ""
             raise PermanentError(
                 f"has no column {', '.join(missing)}; its columns are {found}{more}",
-                hint="correct the section's entity, time, values or attributes, or the header row",
+                hint="correct the section's entity, time, values or attributes, or its header or delimiter",
             )
         if twice := [name for name in self.needed if tidied.count(name) > 1]:
             raise PermanentError(
@@ -259,8 +259,10 @@ class RowMapper:
     def _raw(self, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any], *, is_row: bool) -> str:
         """Everything of the row, so that a mapping of other columns can read it; else what is needed."""
         if not is_row or not (isinstance(row, Row) or self._fits(row)):
-            cells = kept(dict(row)) if isinstance(row, Row) else [kept(cell) for cell in row]
-            return _json({"origin": origin, "cells": cells})[:MAX_RAW_BYTES]
+            if isinstance(row, Row):
+                return _json({"origin": origin, "cells": kept(dict(row))})[:MAX_RAW_BYTES]
+            own = row[self._added :] if is_row else row
+            return _json({"origin": origin, "cells": [kept(cell) for cell in own]})[:MAX_RAW_BYTES]
         by_name = {name: kept(cell) for name, cell in self._by_column(row).items()}
         whole = _json({"origin": origin, "row": by_name})
         if len(whole) <= MAX_RAW_BYTES:

@@ -12,6 +12,7 @@ MAX_NUMBER_CHARS = 400
 MAX_EXPONENT = 308
 """Of ten, as in a binary float: what lies beyond it was never measured."""
 SEPARATORS = {"": "", ".": r"\.", ",": ",", "'": "['’]", "space": r"[\s]"}
+_SEPARATED = re.compile(r"[+-]?[0-9]+(?:[.,'’\s][0-9]+)+-?")
 _EXACT = Context(prec=2 * MAX_NUMBER_CHARS + 2 * MAX_EXPONENT, traps=[Inexact, InvalidOperation])
 
 
@@ -34,9 +35,13 @@ class NumberReader:
             return in_range(Decimal(repr(cell)))
         if not isinstance(cell, str) or len(cell) > MAX_NUMBER_CHARS:
             raise ValueError(f"is no number: {shown(cell)}")
-        match = self._whole.fullmatch(cell.strip().replace("−", "-"))
+        text = cell.strip().replace("−", "-")
+        match = self._whole.fullmatch(text)
         if not match or not (match[2] or match[3]) or (match[1] and match[5]):
-            raise ValueError(f"is no number: {shown(cell)}")
+            advice = (
+                "; decimal and thousands say how numbers are written" if _SEPARATED.fullmatch(text) else ""
+            )
+            raise ValueError(f"is no number: {shown(cell)}{advice}")
         sign = match[1] or match[5]  # some systems write the minus behind: 12.50-
         whole = match[2] if match[2].isdigit() else re.sub(r"[^0-9]", "", match[2])
         if match[3] is None and match[4] is None:

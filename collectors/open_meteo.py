@@ -51,7 +51,7 @@ Bookmark = TypeVar("Bookmark", LiveBookmark, BackfillBookmark)
 
 
 class OpenMeteo:
-    """Reads places from Open-Meteo or a server of one's own; see collectors/README.md for its options."""
+    """Weather of places, from Open-Meteo or a server of one's own."""
 
     Options: ClassVar[type[SourceOptions]] = OpenMeteoOptions
 
@@ -133,7 +133,7 @@ class OpenMeteo:
             for number, call in enumerate(calls, 1):
                 reading = self._ask(call, account)
                 if reading.rejected:
-                    raise PermanentError(f"{self._context.source}: {reading.rejected[0].reason}")
+                    raise PermanentError(reading.rejected[0].reason)
                 done = BackfillBookmark(next_day, until, "", account.spent)
                 if number < len(calls):
                     done = BackfillBookmark(since, until, call.places[-1].name, account.spent)
@@ -189,9 +189,7 @@ class OpenMeteo:
         try:
             return msgspec.json.decode(text, type=kind) if text else None
         except msgspec.DecodeError as error:
-            raise DataError(
-                f"{self._context.source}: its bookmark is none of open_meteo's: {error}"
-            ) from error
+            raise DataError(f"the bookmark is none of open_meteo's: {error}") from error
 
 
 def _pages(reading: Reading, max_records: int, *, before: str, after: str) -> Iterator[Page]:

@@ -32,7 +32,7 @@ from outbox.record import Page, Record, Rejected
 
 
 class Rest:
-    """Reads a list of JSON objects from an API; see collectors/README.md for its options."""
+    """A list of JSON objects that an API hands out page by page."""
 
     Options: ClassVar[type[SourceOptions]] = RestOptions
 
@@ -44,7 +44,7 @@ class Rest:
         """Yield what the list holds since the bookmark; a back-fill is a PermanentError."""
         if window:
             raise PermanentError(
-                f"{self._context.source}: a rest source cannot back-fill days",
+                "a rest source cannot back-fill days",
                 hint="make a second source with another start, and disable it when it is done",
             )
         rows = Rows(self._options, self._context)
@@ -79,7 +79,7 @@ class _Round:
             yield from self._pages_of(content, self._progress.after(content, last) if orderly else first)
             if not orderly:
                 raise PermanentError(
-                    f"{self._context.source}: {self._options.bookmark} goes back in the list; sorted = yes",
+                    f"{self._options.bookmark} goes back in the list; sorted = yes",
                     hint="say in query how to sort, smallest first, or set sorted = no",
                 )
             if last:
@@ -104,8 +104,7 @@ class _Round:
             return False
         if self._stored == first:
             raise PermanentError(
-                f"{self._context.source}: no end of the list after {self._asked:,} answers, and the bookmark "
-                "cannot move before it",
+                f"no end of the list after {self._asked:,} answers, and the bookmark cannot move before it",
                 hint="raise max_pages or max_time, ask for less with query, or have the server sort by the "
                 "bookmark and set sorted = yes",
             )

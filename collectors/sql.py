@@ -44,7 +44,7 @@ _KNOWN = (str, int, float, Decimal, date, time, timedelta, bytes, bytearray, lis
 
 
 class Sql:
-    """Reads a table or a query; see collectors/README.md for its options."""
+    """Rows of a table or a query of an SQL database."""
 
     Options: ClassVar[type[SourceOptions]] = SqlOptions
 
@@ -59,7 +59,7 @@ class Sql:
         """Yield the rows since the bookmark, or with a window those whose bookmark lies in those days."""
         mark = decode(bookmarks.get("", ""), self._options.followed, self._context.source)
         if window and not self._options.bookmark:
-            raise PermanentError(f"{self._context.source}: without bookmark there are no days to back-fill")
+            raise PermanentError("without bookmark there are no days to back-fill")
         with self._server().reading() as reading:
             yield from _Reader(self._options, self._context, self._mapping, reading).pages(mark, window)
 
@@ -72,7 +72,7 @@ class Sql:
             from collectors.sql_server import Server  # noqa: PLC0415 - what it needs is an extra
         except ModuleNotFoundError as error:
             raise PermanentError(
-                f"{self._context.source}: SQLAlchemy is not installed",
+                "SQLAlchemy is not installed",
                 hint="install snowflake-datapipe[postgres], or [mysql], [mssql], [sql]",
             ) from error
         return Server(self._options, self._context)
@@ -99,7 +99,12 @@ class _Reader:
         tie_breaker = self._column(options.tie_breaker) if options.tie_breaker else None
         used = {column.name: column for column in (*self._wanted, self._bookmark, tie_breaker) if column}
         self._query = Query(text, list(used.values()), self._bookmark, tie_breaker, options.kind)
-        self._rows = mapping.bind(mapping.needed)
+        # Bookmark and tie-breaker tell rows apart: a rejected row, and preview, show them too.
+        marks = [
+            mark.name if mark and mark not in self._wanted else "" for mark in (self._bookmark, tie_breaker)
+        ]
+        self._beside = [number for number, name in enumerate(marks) if name and name not in marks[:number]]
+        self._rows = mapping.bind([*mapping.needed, *(marks[number] for number in self._beside)])
         self._origin = {"database": shown_address(options.url), "from": options.what}
 
     def pages(self, mark: Mark, window: Window | None) -> Iterator[Page]:
@@ -111,6 +116,7 @@ class _Reader:
         statement = self._query.rows(self._wanted, bounds, self._options.max_cell)
         for row in self._reading.rows(statement):
             *cells, value, tie, large = tuple(row)
+            cells += [(value, tie)[number] for number in self._beside]
             if portion.is_full():
                 yield portion.page(reached.encode(self._options.followed))
                 if not window and self._is_over(mark, reached):
@@ -197,7 +203,7 @@ class _Reader:
             for name in filter(None, (*mapping.needed, self._options.bookmark, self._options.tie_breaker)):
                 self._column(name)
         except PermanentError as error:
-            message = f"{self._context.source}: {self._options.what} {error.message}"
+            message = f"{self._options.what} {error.message}"
             raise PermanentError(message, hint=error.hint) from error
 
     def _column(self, name: str) -> "Column":

@@ -80,7 +80,7 @@ class Server:
         self._options = options
         self._context = context
         self._monotonic = monotonic
-        self._where = f"{context.source}: {shown_address(options.url)}"
+        self._where = shown_address(options.url)
 
     @contextmanager
     def reading(self) -> Iterator["Reading"]:

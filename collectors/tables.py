@@ -10,6 +10,7 @@ Invariants:
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as ByName
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import PurePosixPath
@@ -97,9 +98,9 @@ class Table:
         """Yield what each row becomes; PermanentError says what is wrong with the whole table."""
         kind = kind_of(self.name, self.options)
         if kind.format == "xlsx":
-            with unpacked(self.stream, kind.packing) as stream:
-                rows = _numbered(sheet_rows(stream, self.options.sheet))
-                yield from self._cells(islice(rows, max(0, self.options.header - 1), None), "row")
+            unpacked_stream = unpacked(self.stream, kind.packing)
+            with closing(sheet_rows(unpacked_stream, self.options.sheet)) as found:
+                yield from self._cells(islice(_numbered(found), max(0, self.options.header - 1), None), "row")
             return
         stream = unpacked(self.stream, kind.packing)
         require_unpacked(stream, kind.packing)
@@ -146,7 +147,14 @@ class Table:
             return
         if first.problem:
             what = "header" if self.options.header else "first row"
-            raise PermanentError(f"has no {what} in {unit} {first.line}, which {printable(first.problem)}")
+            hint = (
+                "set the section's encoding, such as cp1252"
+                if first.problem.startswith("is not in ")
+                else None
+            )
+            raise PermanentError(
+                f"has no {what} in {unit} {first.line}, which {printable(first.problem)}", hint=hint
+            )
         if len(first.cells) > MAX_COLUMNS:
             raise PermanentError(f"has {len(first.cells):,} columns; the limit is {MAX_COLUMNS:,}")
         names = [_name(cell) for cell in first.cells]
@@ -177,8 +185,7 @@ class Table:
         try:
             return self.mapping.bind(columns)
         except PermanentError as error:
-            signs = [sign for sign in DELIMITERS.values() if len(names) == 1 and sign in names[0]]
-            if sign := max(signs, key=names[0].count, default=""):
+            if len(names) == 1 and (sign := max(DELIMITERS.values(), key=names[0].count)) in names[0]:
                 word = next((word for word in ("tab", "space") if DELIMITERS[word] == sign), sign)
                 error.hint = f"it has one column only: is delimiter = {word} meant?"
             raise

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path, now
+from outbox.cli.tables import show
 from outbox.cli.text import number
 from outbox.config import Config, load
 from outbox.errors import Exit, OutboxError, shorten
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
     from outbox.record import Record
 
 MAX_VALUE_COLUMNS = 4
+UNBOUNDED = 1_000
 MAX_CELL_CHARS = 40
 MAX_REASONS = 10
 MAX_EXAMPLE_CHARS = 300
+_IN_THE_REASON = ("@file", "@modified")
 
 
 @app.command(rich_help_panel=SETTING_UP)
 def preview(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A source's name, as in [source:NAME].")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=r"A source's name, as in \[source:NAME].")],
     rows: Annotated[int, typer.Option(min=1, max=1_000, help="How many records are shown.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="All that is found, as one JSON document.")] = False,
     config: ConfigOption = None,
@@ -69,7 +72,7 @@ def _warnings(sample: "Sample", settings: Config, zone: ZoneInfo) -> "list[str]"
 
     found = []
     if ambiguous := sample.ambiguous():
-        remedy = "No column tells them apart."
+        remedy = "No column that was read tells them apart."
         if ambiguous.better:
             remedy = f"Unique with: entity = {', '.join(ambiguous.better)}"
         found.append(
@@ -96,7 +99,7 @@ def _print(sample: "Sample", rows: int, warnings: list[str], zone: ZoneInfo) -> 
     console = Console(highlight=False)
     records = sample.records[:rows]
     if records:
-        console.print(_table(records, zone))
+        show(_table(records, zone, console.width))
         console.print()
     counts = [
         f"{number(len(sample.bodies), 'record')} would be stored",
@@ -104,7 +107,12 @@ def _print(sample: "Sample", rows: int, warnings: list[str], zone: ZoneInfo) -> 
         *([f"{number(sample.silent, 'row')} without a value"] if sample.silent else []),
     ]
     console.print(Text(f"{', '.join(counts)}. Nothing was stored."))
+    if sample.is_cut:
+        console.print("It was read no further: --rows looks at more.")
     notes = Table.grid(padding=(0, 2, 0, 0))
+    for line in sample.said if sample.is_empty else []:
+        notes.add_row("")
+        notes.add_row("NOTE", Text(_plain(line)))
     refusals = sample.refusals()
     for refusal in refusals[:MAX_REASONS]:
         example = Text(_plain(shorten(_example(refusal.example), MAX_EXAMPLE_CHARS)), style="dim")
@@ -118,35 +126,53 @@ def _print(sample: "Sample", rows: int, warnings: list[str], zone: ZoneInfo) -> 
         notes.add_row("")
         notes.add_row("WARNING", Text(_plain(warning)))
     if notes.row_count:
-        console.print(notes)
+        show(notes)
 
 
 def _example(raw: str) -> str:
     """What a rejected input is, in a line: the cells of a row that hold something, else the input itself."""
     try:
-        row = json.loads(raw)["row"]
+        found = json.loads(raw)
+        if "cells" in found:
+            return " | ".join(map(_bare, found["cells"]))
+        row = found["row"] if "row" in found else {"": found["entity"], **found["values"]}
         cells = [
-            f"{name} {cell}"
+            f"{name} {_bare(cell)}".strip()
             for name, cell in row.items()
-            if not name.startswith("@") and cell not in ("", None)
+            if name not in _IN_THE_REASON and cell not in ("", None)
         ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return raw
+        return " ".join(raw.split())
     return ", ".join(cells)
 
 
-def _table(records: "list[Record]", zone: ZoneInfo) -> Table:
+def _bare(cell: Any) -> str:
+    """A cell of a rejected row without what says its type."""
+    if isinstance(cell, dict) and len(cell) == 1 and next(iter(cell)).startswith("$"):
+        return str(*cell.values())
+    return "" if cell is None else str(cell)
+
+
+def _table(records: "list[Record]", zone: ZoneInfo, width: int) -> Table:
+    """The values a column each; all in one where they are many, or too wide to stand side by side."""
+    names = {name for record in records for name in record.values}
+    table = _columns(records, zone, in_one=len(names) > MAX_VALUE_COLUMNS)
+    if Console(width=UNBOUNDED).measure(table).maximum > width:
+        table = _columns(records, zone, in_one=True)
+    return table
+
+
+def _columns(records: "list[Record]", zone: ZoneInfo, *, in_one: bool) -> Table:
     names = list(dict.fromkeys(name for record in records for name in record.values))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(Text(f"observed ({zone.key})"), no_wrap=True)
     table.add_column("entity", overflow="fold")
     if len({record.stream for record in records}) > 1:
         table.add_column("stream", overflow="fold")
-    wide = len(names) > MAX_VALUE_COLUMNS
-    if wide:
+    if in_one:
         table.add_column("values", overflow="fold", ratio=1)
     units = {name: unit for record in records for name, unit in record.units.items()}
-    for name in [] if wide else names:
+    for name in [] if in_one else names:
         unit = f" [{units[name]}]" if units.get(name) else ""
         table.add_column(Text(_plain(name + unit)), justify="right", overflow="fold")
     for record in records:
@@ -154,7 +180,7 @@ def _table(records: "list[Record]", zone: ZoneInfo) -> Table:
         if len(table.columns) > 2 and table.columns[2].header == "stream":
             cells.append(_plain(record.stream))
         shown = {name: _cell(value) for name, value in record.values.items()}
-        if wide:
+        if in_one:
             cells.append(", ".join(f"{_plain(name)} {text}" for name, text in shown.items()))
         else:
             cells += [shown.get(name, "") for name in names]
@@ -176,7 +202,7 @@ def _cell(value: Any) -> str:
         text = encode(canonical(value)).decode()
     except (OutboxError, TypeError, ValueError):
         text = str(value)
-    return _plain(shorten(text[1:-1] if isinstance(value, str) else text, MAX_CELL_CHARS))
+    return _plain(shorten(text[1:-1] if text.startswith('"') else text, MAX_CELL_CHARS))
 
 
 def _plain(text: str) -> str:

@@ -13,8 +13,8 @@ from rich.text import Text
 from outbox.cli import tables
 from outbox.cli.app import WHEN_WRONG, ConfigOption, app, config_path, now, open_database, say, start_log
 from outbox.cli.text import age, number
-from outbox.config import load
-from outbox.errors import Exit, PermanentError
+from outbox.config import OWN_SOURCE, Config, load
+from outbox.errors import ConfigError, Exit, PermanentError
 from outbox.rejected import RejectedInput, RejectedInputs, Reread, retry
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def list_(
     """List what was rejected and why, latest first. What a cell begins with = + - or @ gets a ' in CSV."""
     settings = load(config_path(context, config))
     with open_database(settings, readonly=True) as database:
-        items = RejectedInputs(database, now=now).find(source, resolved=resolved)
+        inputs = RejectedInputs(database, now=now)
+        _require_known(inputs, source, settings)
+        items = inputs.find(source, resolved=resolved)
         if as_csv:
             _write_csv(items)
         else:
@@ -87,6 +89,7 @@ def retry_(
     with open_database(settings) as database:
         start_log(settings, "rejected")
         inputs = RejectedInputs(database, now=now)
+        _require_known(inputs, source, settings)
         by_source: dict[str, list[int]] = {}
         for item in map(inputs.get, inputs.chosen(numbers or [], source)):
             by_source.setdefault(item.source, []).append(item.id)
@@ -130,12 +133,21 @@ def dismiss(
     with open_database(settings) as database:
         start_log(settings, "rejected")
         inputs = RejectedInputs(database, now=now)
+        _require_known(inputs, source, settings)
         say(f"Dismissed {number(inputs.dismiss(inputs.chosen(numbers or [], source)), 'input')}.")
 
 
 def _require_choice(numbers: list[int] | None, source: str | None) -> None:
     if bool(numbers) == bool(source):
         raise typer.BadParameter("name either their numbers or --source", param_hint="[ID]...")
+
+
+def _require_known(inputs: RejectedInputs, source: str | None, config: Config) -> None:
+    """Raise ConfigError for a name that is neither configured nor ever had an input rejected."""
+    if source is None or source in (*config.sources, OWN_SOURCE) or any(inputs.find(source, resolved=True)):
+        return
+    known = ", ".join((*config.sources, OWN_SOURCE))
+    raise ConfigError([f"there is no source {source!r} in {config.file.path}"], hint=f"known: {known}")
 
 
 def _require_configured(names: Iterable[str], known: Iterable[str]) -> None:
@@ -208,4 +220,4 @@ def _one_line(text: str) -> str:
 
 def _printable(text: str) -> str:
     """The text without what a terminal would obey: it comes from strangers."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)
+    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)

@@ -3,9 +3,11 @@
 Invariant: a page is judged as the outbox would judge it, by the same code.
 """
 
+import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -18,7 +20,7 @@ from outbox.page import normalise_page
 from outbox.reasons import kind_of
 from outbox.record import Page, Record, Rejected
 
-MAX_EXAMINED = 2_000
+MAX_EXAMINED, MAX_SAID = 2_000, 10
 LEAST_AHEAD = timedelta(minutes=5)
 MOST_AHEAD = timedelta(hours=14)
 """No zone is further from another; what lies further ahead is a forecast, or another mistake."""
@@ -45,7 +47,10 @@ class Ambiguous(NamedTuple):
 
 
 class Sample:
-    """The first records that a source would give, as many pages as hold `rows` of them."""
+    """The first records that a source would give, as many pages as hold `rows` of them.
+
+    `is_cut` says that it was read no further; `said` is what the collector wrote into its log meanwhile.
+    """
 
     def __init__(self, source: Source, *, customer: str, site: str, rows: int) -> None:
         self.records: list[Record] = []
@@ -53,30 +58,41 @@ class Sample:
         self.rejected: list[Rejected] = []
         self.silent = 0
         self.error: OutboxError | None = None
+        self.is_cut = False
+        self.said: list[str] = []
         self.mappings: list[Mapping] = []
+        self._claims: list[list[Record]] = []
         self._rows: dict[int, dict[str, Any]] = {}
         self._source = source
         self._place = (customer, site)
         self._wanted = max(rows, 1)
         token = hearing.set(self._hear)
         try:
-            self._read()
+            with _listening(self.said):
+                self._read()
         except OutboxError as error:
             self.error = error
         finally:
             hearing.reset(token)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the source gave nothing at all, without an error."""
+        return not (self.records or self.rejected or self.error)
 
     def _read(self) -> None:
         pages = iter(self._source.collector.collect({}, None))
         for page in pages:
             self._take(page)
             if len(self.records) >= self._wanted or len(self.rejected) >= MAX_EXAMINED:
+                self.is_cut = True
                 return
 
     def _take(self, page: Page) -> None:
         customer, site = self._place
         judged = normalise_page(page, customer=customer, site=site, source=self._source.name)
         self.records += page.records
+        self._claims += _claims(page.records)
         self.bodies += [entry.body for entry in judged.entries]
         self.rejected += judged.rejected
 
@@ -99,10 +115,7 @@ class Sample:
 
     def ambiguous(self) -> Ambiguous | None:
         """Return what is ambiguous in the sample, None where nothing is."""
-        claims: dict[tuple[str, str, datetime], list[Record]] = {}
-        for record in self.records:
-            claims.setdefault((record.stream, record.entity, record.observed_at), []).append(record)
-        groups = [group for group in claims.values() if len({_content(record) for record in group}) > 1]
+        groups = self._claims
         if not groups:
             return None
         rows = [[self._rows.get(id(record), {}) for record in group] for group in groups]
@@ -159,6 +172,41 @@ def require_previewable(sources: Sequence[Source], name: str) -> Source:
     if not sources:
         raise PermanentError(f"{name} is the agent itself: its records are made by collect alone")
     return sources[0]
+
+
+class _Ear(logging.Handler):
+    """Keeps the first lines that collectors log."""
+
+    def __init__(self, said: list[str]) -> None:
+        super().__init__()
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line more, up to the limit."""
+        if len(self._said) < MAX_SAID:
+            self._said.append(record.getMessage())
+
+
+@contextmanager
+def _listening(said: list[str]) -> Iterator[None]:
+    """Keep what collectors log within a `with` block."""
+    ear, collectors = _Ear(said), logging.getLogger("collectors")
+    level = collectors.level
+    collectors.addHandler(ear)
+    collectors.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        collectors.setLevel(level)
+        collectors.removeHandler(ear)
+
+
+def _claims(records: Iterable[Record]) -> list[list[Record]]:
+    """The records of one page that share an identity and differ; those of two pages are revisions."""
+    claims: dict[tuple[str, str, datetime], list[Record]] = {}
+    for record in records:
+        claims.setdefault((record.stream, record.entity, record.observed_at), []).append(record)
+    return [group for group in claims.values() if len({_content(record) for record in group}) > 1]
 
 
 def _content(record: Record) -> str:

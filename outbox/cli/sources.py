@@ -29,11 +29,12 @@ def sources(
         reads = [kind.reads, f"MISSING  {kind.problem}"] if kind.problem else [kind.reads]
         kinds.add_row(kind.name, Text("\n".join(filter(None, reads))), f"{kind.package} {kind.version}")
     show(kinds)
+    say("\nThe options of each: outbox options")
     path = config_path(context, config)
     if installed:
         return
     if not path.exists():
-        say(f"\nThere is no configuration at {path}: outbox init makes one.")
+        say(f"There is no configuration at {path}: outbox init makes one.")
         return
     typer.echo()
     show(_configured(load(path)))

@@ -55,3 +55,7 @@ def test_without_a_command_help_is_shown(outbox):
 
 def test_the_version_is_said_and_nothing_else(outbox):
     assert outbox("--version") == (0, f"outbox {__version__}\n", "")
+
+
+def test_help_keeps_what_stands_in_brackets(outbox):
+    assert "as in [source:NAME]" in " ".join(outbox("preview", "--help").out.split())

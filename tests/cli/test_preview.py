@@ -1,6 +1,8 @@
 """preview: what a source would give, without storing anything."""
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -51,6 +53,7 @@ def test_the_first_records_are_shown_and_nothing_is_stored(agent, outbox, orders
         ["2026-01-01", "00:00:07", "A2", "4", "1250"],
         [],
         ["3", "records", "would", "be", "stored,", "0", "inputs", "rejected.", "Nothing", "was", "stored."],
+        ["It", "was", "read", "no", "further:", "--rows", "looks", "at", "more."],
     ]
     assert agent.database.read_bytes() == before
 
@@ -72,9 +75,46 @@ def test_what_would_be_rejected_is_grouped_by_reason_with_an_example(orders, out
     assert result.code == 0
     words = " ".join(result.out.split())
     assert "1 record would be stored, 3 inputs rejected, 1 row without a value." in words
-    assert "REJECTED 2 × Qty is no number: '1.5'; (text) keeps text (file 'orders.csv', line 2)" in words
+    reason = "'1.5'; decimal and thousands say how numbers are written; (text) keeps text (file 'orders.csv', line 2)"
+    assert f"REJECTED 1 × Qty is no number: {reason}" in words
+    assert "REJECTED 1 × Qty is no number: 'zwei'; (text) keeps text (file 'orders.csv', line 3)" in words
     assert "OrderNo A1, LineNo 1, Changed 2026-01-01, Qty 1.5, Price 1, Remark x" in words
     assert "REJECTED 1 × Changed is no time: '2026-02-30'" in words
+
+
+def test_an_example_is_shown_without_what_says_its_types_or_where_it_stands(orders, outbox):
+    orders("A1;1;2026-01-01;1;1;x;y", "A2;1;2026-01-01;1;1;x", "A2;1;2026-01-01;2;1;x")
+    out = outbox("preview", "orders").out
+    assert "A1 | 1 | 2026-01-01 | 1 | 1 | x | y" in out
+    assert "A2, quantity 1, price 1" in " ".join(out.split())
+    assert "orders.csv |" not in out
+    assert "{" not in out
+    assert not [line for line in out.splitlines() if line.endswith(" ")]
+
+
+def test_a_later_file_corrects_an_earlier_one_and_is_no_ambiguity(orders, outbox):
+    folder = orders("A1;1;2026-01-01;1;1;x")
+    (folder / "later.csv").write_text(
+        (folder / "orders.csv").read_text("utf-8").replace(";1;1;x", ";2;1;x"), "utf-8"
+    )
+    result = outbox("preview", "orders")
+    assert ("2 records would be stored" in result.out, "share their identity" in result.out) == (True, False)
+
+
+def test_what_does_not_fit_beside_each_other_stands_in_one_column(orders, outbox, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    names = "quantity_of_the_day: Qty, price_of_the_day: Price, order_line_number: LineNo"
+    orders("A1;1;2026-01-01;1;1,5;x", values=names)
+    words = " ".join(outbox("preview", "orders").out.split())
+    assert "entity values" in words
+    assert "A1 quantity_of_the_day 1, price_of_the_day 1.5, order_line_number 1" in words
+
+
+def test_a_source_that_gives_nothing_says_what_its_collector_says(orders, outbox):
+    orders("A1;1;;;;x", "A2;1;;;;x")
+    result = outbox("preview", "orders")
+    assert "0 records would be stored, 0 inputs rejected, 2 rows without a value" in result.out
+    assert "NOTE  orders: orders.csv: 2 rows hold no value" in result.out
 
 
 def test_nothing_but_rejected_is_a_failure(orders, outbox):
@@ -88,8 +128,8 @@ def test_nothing_but_rejected_is_a_failure(orders, outbox):
         (["A1;1;2026-01-01;1;1;x", "A1;2;2026-01-01;2;1;x"], "entity = OrderNo, LineNo"),
         (["A1;1;2026-01-01;1;1;x", "A1;1;2026-01-01;2;1;y"], "entity = OrderNo, Remark"),
         (["A1;1;2026-01-01;1;1;x", "A1;1;2026-01-01;2;1;y", "A1;2;2026-01-01;3;1;x"], "entity = OrderNo, LineNo, Remark"),
-        (["A1;1;2026-01-01;1;1;x", "A1;1;2026-01-01;2;1;x"], "No column tells them apart."),
-        (["A1;;2026-01-01;1;1;x", "A1;2;2026-01-01;2;1;x"], "No column tells them apart."),
+        (["A1;1;2026-01-01;1;1;x", "A1;1;2026-01-01;2;1;x"], "No column that was read tells them apart."),
+        (["A1;;2026-01-01;1;1;x", "A1;2;2026-01-01;2;1;x"], "No column that was read tells them apart."),
     ],
 )  # fmt: skip
 def test_an_ambiguous_identity_is_shown_with_the_columns_that_would_make_it_unique(
@@ -99,6 +139,18 @@ def test_an_ambiguous_identity_is_shown_with_the_columns_that_would_make_it_uniq
     words = " ".join(outbox("preview", "orders").out.split())
     assert f"WARNING {len(lines)} records share their identity with another and differ, as A1 does." in words
     assert advice in words
+
+
+def test_of_a_database_the_bookmark_and_tie_breaker_are_looked_at_too(agent, outbox, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "erp.db")) as database, database:
+        database.execute("CREATE TABLE lines (id INTEGER, machine TEXT, at TEXT, n INTEGER)")
+        database.execute("INSERT INTO lines VALUES (1, 'M', '2026-01-01', 5), (2, 'M', '2026-01-01', 6)")
+    options = "bookmark = at\ntie_breaker = id\nentity = machine\ntime = at\nvalues = n\n"
+    agent.configure(
+        f"[source:lines]\ncollector = sql\nurl = sqlite:///{tmp_path / 'erp.db'}\ntable = lines\n{options}"
+    )
+    words = " ".join(outbox("preview", "lines").out.split())
+    assert "Unique with: entity = machine, id" in words
 
 
 def test_a_newest_time_in_the_future_is_suspected_to_be_of_another_zone(orders, outbox):
@@ -161,7 +213,7 @@ def test_what_was_read_before_an_error_is_shown_and_the_error_decides(orders, ou
     assert result.code == 69
     assert "1 record would be stored" in result.out
     assert "broken.csv has no column OrderNo, Changed, Qty, Price" in result.err
-    assert json.loads(outbox("preview", "orders", "--json").out)["error"].startswith("orders: 1 of 2 files")
+    assert json.loads(outbox("preview", "orders", "--json").out)["error"].startswith("1 of 2 files")
 
 
 def test_text_from_a_file_does_not_steer_the_terminal(orders, outbox):

@@ -52,6 +52,16 @@ def test_nothing_rejected_is_said(agent, outbox):
     assert outbox("rejected", "list").err == "Nothing is rejected.\n"
 
 
+def test_a_source_that_is_not_there_is_a_mistake_and_not_nothing(refused, outbox):
+    for command in ("list", "retry", "dismiss"):
+        result = outbox("rejected", command, "--source", "mendet")
+        assert (result.code, "there is no source 'mendet'" in result.err) == (78, True)
+        assert "Hint: known: mended, agent" in result.err
+    refused.configure()
+    assert len(outbox("rejected", "list", "--source", "mended").out.splitlines()) == 4
+    assert "Dismissed 3 inputs" in outbox("rejected", "dismiss", "--source", "mended").err
+
+
 def test_csv_holds_all_of_it_and_no_formula(refused, outbox):
     rows = list(csv.DictReader(io.StringIO(outbox("rejected", "list", "--csv").out)))
     assert [row["id"] for row in rows] == ["3", "2", "1"]
@@ -74,7 +84,7 @@ def test_one_is_shown_whole_and_no_terminal_obeys_it(refused, outbox):
     assert "Source    mended\n" in result.out
     assert "Read      2 times, from 20" in result.out
     assert "Resolved  no\n" in result.out
-    assert "=cmd() �]0;evil" in result.out
+    assert "=cmd() \\x1b]0;evil" in result.out
     assert "\x1b" not in result.out + outbox("rejected", "list").out
 
 

@@ -16,10 +16,11 @@ def row(result, name):
 def test_the_kinds_that_are_shipped_say_what_they_read(program):
     result = program("sources")
     assert result.code == 0
-    assert "Reads places from Open-Meteo" in row(result, "open_meteo")
+    assert "Weather of places, from Open-Meteo" in row(result, "open_meteo")
     first = load("files").__doc__.strip().split()[:5]
     assert row(result, "files").split()[1:6] == first
     assert re.search(r"snowflake-datapipe \d", row(result, "rest"))
+    assert "The options of each: outbox options" in result.err
     assert "There is no configuration at " in result.err
 
 

@@ -286,7 +286,7 @@ def test_one_bad_file_stops_no_other_and_is_named_every_time(source):
     source.write("d.csv", HEADER + line(2), age_s=200)
     assert source.collect() == [("b.csv", 2), ("d.csv", 2)]
     assert source.error.message == (
-        "orders: 2 of 4 files cannot be read: a.csv has no column Place, Time, Temp; its columns are Wrong, Header; "
+        "2 of 4 files cannot be read: a.csv has no column Place, Time, Temp; its columns are Wrong, Header; "
         "c.csv.gz is no whole gzip file: Not a gzipped file (b'no')"
     )
     assert source.collect() == []
@@ -295,6 +295,47 @@ def test_one_bad_file_stops_no_other_and_is_named_every_time(source):
     source.write("c.csv.gz", gz(HEADER + line(3)))
     assert source.collect() == [("c.csv.gz", 2)]
     assert source.error is None
+
+
+def test_why_nothing_was_read_is_said(source, caplog):
+    caplog.set_level("INFO")
+    assert source.collect() == []
+    assert caplog.messages == [f"orders: no file in {source.folder} has a name of the pattern *"]
+    source.write("a.csv", HEADER + line(1), age_s=30)
+    source.write("b.csv", HEADER + line(2), age_s=30)
+    caplog.clear()
+    assert source.collect() == []
+    assert caplog.messages == ["orders: 2 files wait: they were written less than 60 s ago (settle)"]
+    caplog.clear()
+    assert source.collect(marker=".done") == []
+    assert caplog.messages == ["orders: 2 files wait for another of their name and .done (marker)"]
+    caplog.clear()
+    source.touch("a.csv", 60)
+    assert source.collect() == [("a.csv", 2)]
+    assert caplog.messages == ["orders: 1 file waits: it was written less than 60 s ago (settle)"]
+
+
+def test_a_bad_row_of_a_file_that_is_written_anew_is_the_same_bad_row(source):
+    source.write("a.csv", HEADER + line(1, value="x"), age_s=7_200)
+    source.collect()
+    first = source.rejected
+    source.write("a.csv", HEADER + line(1, value="x") + line(2), age_s=3_600)
+    source.marks.clear()
+    source.collect()
+    assert len(first) == 1
+    assert source.rejected == first
+
+
+def test_each_kind_of_failure_brings_its_hint_once(source):
+    for name in ("a.csv", "b.csv"):
+        source.write(name, "Wrong,Header\n1,2\n")
+        source.write(f"x{name}", HEADER.encode() + b"\xe4")
+        source.write(f"y{name}", "Höhe,".encode("cp1252") + HEADER.encode())
+    source.collect()
+    assert source.error.hint == (
+        "correct the section's entity, time, values or attributes, or its header or delimiter; "
+        "set the section's encoding, such as cp1252"
+    )
 
 
 def test_what_stands_before_the_damage_is_read_once(source):
@@ -315,10 +356,7 @@ def test_a_mixture_of_refusals_is_permanent_and_of_delays_is_not(source, monkeyp
         patched.setattr("pathlib.Path.open", _failing(OSError(5, "Input/output error")))
         assert source.collect() == []
     assert isinstance(source.error, TransientError)
-    assert (
-        source.error.message
-        == "orders: 1 of 1 files cannot be read: a.csv cannot be read: Input/output error"
-    )
+    assert source.error.message == "1 of 1 files cannot be read: a.csv cannot be read: Input/output error"
     source.write("b.pdf", "x")
     with monkeypatch.context() as patched:
         patched.setattr("pathlib.Path.open", _failing(OSError(5, "Input/output error")))

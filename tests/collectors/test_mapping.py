@@ -120,7 +120,11 @@ def test_one_column_alone_is_the_entity_as_it_stands():
         (["A", "1", " ", "1", "", ""], "Changed is empty, and says when it was true"),
         (["A", "1", "2026-01-01", "1", "", ""], "Changed is no time: '2026-01-01' is not %d.%m.%Y %H:%M"),
         (["A", "1", "30.2.2026 00:00", "1", "", ""], "Changed is no time: '30.2.2026 00:00' is not"),
-        (["A", "1", "1.1.2026 00:00", "1.5", "", ""], "Qty is no number: '1.5'; (text) keeps text"),
+        (
+            ["A", "1", "1.1.2026 00:00", "1.5", "", ""],
+            "Qty is no number: '1.5'; decimal and thousands say how numbers are written",
+        ),
+        (["A", "1", "1.1.2026 00:00", "x.5", "", ""], "Qty is no number: 'x.5'; (text) keeps text"),
         (["A", "1", "1.1.2026 00:00"], "the row has 3 cells, and 6 columns"),
         (["A", "1", "1.1.2026 00:00", "1", "", "", "x"], "the row has 7 cells, and 6 columns"),
         (["A", "1", "29.03.2026 03:30", "1", "", ""], "clocks in Europe/Helsinki skip 2026-03-29 03:30"),

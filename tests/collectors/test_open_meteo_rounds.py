@@ -243,7 +243,7 @@ def test_a_round_with_a_wrong_place_is_not_complete(make_source, simulate, clock
 
 @pytest.mark.parametrize("text", ["not json", "[]", '{"completed": 3}', '{"spent": {"day": "x"}}'])
 def test_a_bookmark_of_something_else_is_a_data_error(make_source, simulate, text):
-    with pytest.raises(DataError, match="weather: its bookmark"):
+    with pytest.raises(DataError, match="the bookmark is none of open_meteo"):
         no_page(make_source(simulate().url).collect({"": text}))
 
 

@@ -1,11 +1,14 @@
 import io
 import json
+import re
 import sys
+import types
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
+import python_calamine
 from pydantic import ValidationError
 
 from collectors import tables_excel, tables_json, tables_lines
@@ -16,6 +19,7 @@ from collectors.tables_lines import Place
 from collectors.tables_unpack import zstd
 from outbox.errors import PermanentError
 from tests.collectors.tables_support import GIVEN, HEADER, MIDNIGHT, ROW, gz, read, workbook
+from tests.fuzz.oracle import in_this_process, workbook_of
 
 JSON_ROW = {"Time": "2026-01-01T00:00", "Place": "Oulu", "Temp": 1.5}
 
@@ -394,14 +398,30 @@ def test_a_bug_of_the_workbook_library_is_an_error_of_the_file(monkeypatch):
     def panic(*_):
         raise PanicException("index out of bounds")
 
-    fake = type(
-        "Fake",
-        (),
-        {
-            "CalamineWorkbook": type("W", (), {"from_filelike": staticmethod(panic)}),
-            "CalamineError": ValueError,
-        },
-    )
+    of_workbook = type("CalamineWorkbook", (), {"from_filelike": staticmethod(panic)})
+    fake = types.SimpleNamespace(CalamineWorkbook=of_workbook, __spec__=python_calamine.__spec__)
     monkeypatch.setitem(sys.modules, "python_calamine", fake)
-    with pytest.raises(PermanentError, match="is no workbook that can be read: index out of bounds"):
+    with in_this_process(), pytest.raises(PermanentError, match="can be read: index out of bounds"):
         read(workbook(["a"]), "t.xlsx")
+
+
+def test_a_workbook_that_kills_its_reader_is_an_error_of_the_file(monkeypatch):
+    """The library reserves the memory that this workbook claims, and ends its process for want of it."""
+    monkeypatch.setattr(tables_excel, "_COUNTS", re.compile(rb"never"))
+    content = workbook_of(start=b'<sst count="4294967295" uniqueCount="4294967295"')
+    with pytest.raises(PermanentError, match="the process that read it died"):
+        read(content, "t.xlsx")
+    monkeypatch.undo()
+    assert len(read(content, "t.xlsx")[0]) == 1
+
+
+def test_a_workbook_that_takes_for_ever_is_an_error_of_the_file(monkeypatch):
+    monkeypatch.setattr(tables_excel, "MAX_READING_S", 0.0)
+    with pytest.raises(PermanentError, match="the process that read it died"):
+        read(workbook(["a"]), "t.xlsx")
+
+
+def test_a_workbook_may_be_let_go_before_its_end():
+    rows = tables_excel.sheet_rows(io.BytesIO(workbook(*[[number] for number in range(1_000)])), "")
+    assert next(rows) == [0]
+    rows.close()

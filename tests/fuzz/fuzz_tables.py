@@ -15,14 +15,15 @@ import atheris
 with atheris.instrument_imports(
     include=["collectors", "outbox", "tests.fuzz.oracle", "csv", "json", "gzip", "zipfile"]
 ):
-    from tests.fuzz.oracle import NAMES, SECTIONS, SEEDS, check
+    from tests.fuzz.oracle import NAMES, SECTIONS, SEEDS, check, in_this_process
 
 
 def one(data: bytes) -> None:
     """Read one input; its first three bytes choose the kind of table, the section and where it is cut."""
     if len(data) < 3:
         return
-    check(NAMES[data[0] % len(NAMES)], SECTIONS[data[1] % len(SECTIONS)], data[3:], data[2])
+    with in_this_process():
+        check(NAMES[data[0] % len(NAMES)], SECTIONS[data[1] % len(SECTIONS)], data[3:], data[2])
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.oracle import MADE, NAMES, RAW, SECTIONS, SEEDS, check
+from tests.fuzz.oracle import MADE, NAMES, RAW, SECTIONS, SEEDS, check, in_this_process
 
 TOKENS = [
     *sorted({token for seed in SEEDS for token in seed.replace(b",", b" , ").split(b" ")}),
@@ -31,7 +31,8 @@ FOUND = [
 @settings(max_examples=300, derandomize=True, deadline=None, database=None)
 @given(st.sampled_from(NAMES), st.sampled_from(range(len(SECTIONS))), CONTENT, st.integers(0, 50))
 def test_whatever_is_read_all_that_must_hold_does(name, section, content, cut):
-    check(name, SECTIONS[section], content, cut)
+    with in_this_process():
+        check(name, SECTIONS[section], content, cut)
 
 
 @pytest.mark.parametrize(("name", "section", "content", "cut"), FOUND)
@@ -41,5 +42,6 @@ def test_what_was_found_once_is_mended(name, section, content, cut):
 
 @pytest.mark.parametrize("name", [*RAW, *MADE])
 def test_the_seeds_reach_rows(name):
-    rows = [check(name, section, seed, 1) for section in SECTIONS for seed in SEEDS]
+    with in_this_process():
+        rows = [check(name, section, seed, 1) for section in SECTIONS for seed in SEEDS]
     assert max(rows) > 0
