@@ -64,6 +64,7 @@ class Upload:
         self._told_to_wait: tuple[float, TransientError] | None = None
         self._errors: list[OutboxError] = []
         self._failures_in_a_row = 0
+        self._failed_up_to = 0
 
     def __call__(self) -> None:
         """Upload everything that waits; raises the worst error once nothing more can be done."""
@@ -157,6 +158,7 @@ class Upload:
         except OutboxError as error:
             self._note(batch, error)
             self._failures_in_a_row += 1
+            self._failed_up_to = max(self._failed_up_to, batch.first_sequence)
             return
         if put.receipt.existed and self._delivery.is_doubted(batch):
             what = f"{self._store.url} has {batch.object_key}, of which it said that it keeps other bytes"
@@ -170,7 +172,8 @@ class Upload:
             etag=put.receipt.etag,
             object_bytes=put.object_bytes,
         )
-        self._failures_in_a_row = 0
+        if batch.first_sequence > self._failed_up_to:  # else it was begun before, and says nothing of now
+            self._failures_in_a_row = 0
         if put.receipt.server_time:
             self._on_clock(put.receipt.server_time)
         self._on_sent(batch)

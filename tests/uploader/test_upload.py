@@ -175,6 +175,25 @@ def test_a_store_that_is_away_is_given_up_after_a_few_objects(agent):
     assert len(store.puts) == 2 * MAX_FAILURES_IN_A_ROW
 
 
+def test_a_success_from_before_the_store_went_away_does_not_prolong_the_run(agent):
+    agent.collect(*[record(n) for n in range(16)])
+    another_began = threading.Event()
+
+    def before(key: str) -> None:
+        if "/000000000001-" in key:  # put while the store was still there, and heard of late
+            assert another_began.wait(10)
+            return
+        if "/000000000003-" not in key:
+            another_began.set()
+        raise TransientError("the store is away")
+
+    store = Store(before)
+    with pytest.raises(TransientError):
+        upload(agent, store, parallel=2)
+    assert sent(agent) == [1, 2]
+    assert len(store.puts) <= 1 + MAX_FAILURES_IN_A_ROW + 1
+
+
 def test_a_transient_error_is_retried_within_the_run(agent):
     agent.collect(record(0))
     failures = iter([TransientError("once"), TransientError("twice")])
