@@ -134,7 +134,7 @@ def _checked(content: bytes) -> bytes:
     except (
         zipfile.BadZipFile,
         zlib.error,
-        NotImplementedError,
+        NotImplementedError,  # what zipfile says of a compression that it does not know
         EOFError,
         RuntimeError,
         OSError,

@@ -20,7 +20,7 @@ from outbox.errors import DataError
 from outbox.finding import Finding, span
 from outbox.migrate import migrations
 from outbox.object_name import ObjectName
-from outbox.sequences import SALVAGE
+from outbox.sequences import MISSING_ROWS, SALVAGE
 
 _QUICK = """
 SELECT i.quick_check FROM sqlite_schema AS s, pragma_quick_check(s.name) AS i
@@ -50,15 +50,6 @@ _TAIL = """
 SELECT coalesce(
   (SELECT max(last_sequence) + 1 FROM batches WHERE status IN ('sealed', 'sent')),
   (SELECT min(first_sequence) FROM agents), 1)
-"""
-_MISSING_ROWS = """
-SELECT before + 1, sequence - 1 FROM (
-  SELECT sequence, lag(sequence, 1, ?1 - 1) OVER (ORDER BY sequence) AS before
-  FROM outbox WHERE sequence BETWEEN ?1 AND ?2)
-WHERE sequence > before + 1
-UNION ALL
-SELECT coalesce(max(sequence), ?1 - 1) + 1, ?2 FROM outbox WHERE sequence BETWEEN ?1 AND ?2
-HAVING coalesce(max(sequence), ?1 - 1) < ?2
 """
 _MISSING_BODIES = """
 SELECT before + 1, sequence - 1 FROM (
@@ -266,7 +257,7 @@ def _unsent(database: Database) -> Iterator[Finding]:
     counter, row, _ = database.execute(_COUNTERS)[0]
     tail = (database.value(_TAIL), max(counter, row))
     for region in [*database.execute(_UNSENT), tail]:
-        for first, last in database.rows(_MISSING_ROWS, region):
+        for first, last in database.rows(MISSING_ROWS, region):
             yield Finding(
                 "row-missing",
                 f"The ledger lacks {span(first, last)}, and no store has confirmed an object that holds "

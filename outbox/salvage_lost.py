@@ -10,16 +10,8 @@ from outbox.checksums import record_checksum
 from outbox.database import Database
 from outbox.finding import span
 from outbox.line import LOST, lost_body
+from outbox.sequences import MISSING_ROWS
 
-_MISSING = """
-SELECT before + 1, sequence - 1 FROM (
-  SELECT sequence, lag(sequence, 1, ?1 - 1) OVER (ORDER BY sequence) AS before
-  FROM outbox WHERE sequence BETWEEN ?1 AND ?2)
-WHERE sequence > before + 1
-UNION ALL
-SELECT coalesce(max(sequence), ?1 - 1) + 1, ?2 FROM outbox WHERE sequence BETWEEN ?1 AND ?2
-HAVING coalesce(max(sequence), ?1 - 1) < ?2
-"""
 _ADD = "INSERT INTO outbox VALUES (?, ?, ?, 'unknown', 0, ?, ?, 'pending', NULL)"
 _ADD_TEXT = "INSERT INTO bodies VALUES (?, cast(? AS TEXT), ?)"
 _TELL = """
@@ -31,7 +23,7 @@ _STEP = 10_000
 
 def fill_gaps(database: Database, first: int, last: int, moment: str) -> list[tuple[int, int]]:
     """Fill every number from `first` to `last` that the ledger lacks, and return them as spans."""
-    missing = [(begin, end) for begin, end in database.execute(_MISSING, (first, last))]
+    missing = [(begin, end) for begin, end in database.execute(MISSING_ROWS, (first, last))]
     body, collected_at = lost_body(b"", "", b""), moment.encode()
     for begin, end in missing:
         for start in range(begin, end + 1, _STEP):

@@ -8,6 +8,16 @@ from outbox.database import Database
 from outbox.errors import DataError
 
 SALVAGE = "outbox agent renew --salvage makes a sound database of what can be read"
+MISSING_ROWS = """
+SELECT before + 1, sequence - 1 FROM (
+  SELECT sequence, lag(sequence, 1, ?1 - 1) OVER (ORDER BY sequence) AS before
+  FROM outbox WHERE sequence BETWEEN ?1 AND ?2)
+WHERE sequence > before + 1
+UNION ALL
+SELECT coalesce(max(sequence), ?1 - 1) + 1, ?2 FROM outbox WHERE sequence BETWEEN ?1 AND ?2
+HAVING coalesce(max(sequence), ?1 - 1) < ?2
+"""
+"""The stretches from ?1 to ?2 of which the ledger has no row: first and last sequence of each."""
 
 _GIVEN = """
 SELECT

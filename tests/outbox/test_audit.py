@@ -269,10 +269,10 @@ def test_findings_of_a_kind_are_counted_beyond_a_hundred_and_never_repeated():
 
 def test_the_ledger_is_walked_without_sorting_it(agent):
     """Ten million rows must not be sorted in memory: every scan follows the order that is there."""
-    from outbox import audit, audit_texts
+    from outbox import audit, audit_texts, sequences
 
     for sql, parameters in (
-        (audit._MISSING_ROWS, (1, 9)),
+        (sequences.MISSING_ROWS, (1, 9)),
         (audit._MISSING_BODIES, (1, 9)),
         (audit._MISMARKED, ()),
     ):
