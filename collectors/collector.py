@@ -35,7 +35,8 @@ class Context:
     """What the agent lends a collector: its source's name, zone, network, secrets and clock.
 
     `secret` returns what a reference stands for and raises PermanentError where there is nothing. `network`
-    is for what speaks no HTTP: whom to trust, and how long to wait.
+    is for what speaks no HTTP: whom to trust, and how long to wait. `note` takes a sentence for the person
+    who runs collect or preview: what was passed over, waits, or looks odd, and is not an error.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Context:
     secret: Callable[[SecretRef], str]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     network: NetworkOptions = field(default_factory=lambda: NetworkOptions.model_validate({}))
+    note: Callable[[str], None] = lambda _text: None
 
 
 class Collector(Protocol):

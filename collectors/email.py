@@ -11,7 +11,6 @@ Invariants:
 """
 
 import hashlib
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -32,8 +31,6 @@ from outbox.record import Page, Record, Rejected
 
 MAX_UNSTORED = 500
 """Messages that are not claimed move the bookmark with the next one that is, or after so many."""
-
-log = logging.getLogger(__name__)
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -103,7 +100,7 @@ class Email:
         stored = mark
         for summary in server.summaries(server.uids(after=mark.uid, since=since, until=until)):
             if not window and self._monotonic() > deadline:  # a back-fill is paused by who asked for it
-                log.info("%s: max_time is over; the next run goes on in %s", self._context.source, folder)
+                self._context.note(f"max_time is over; the next run goes on in {folder}")
                 break
             found = self._read(server, folder, summary)
             done = mark.behind(summary, claimed=found is not None)
@@ -152,13 +149,9 @@ class Email:
 
     def _counted(self, folder: str, mark: Mark) -> Record:
         """How many messages this folder had for this source since it is read as it is read now."""
-        log.info(
-            "%s: %s has %d new messages, %d of %d so far are claimed",
-            self._context.source,
-            folder,
-            mark.messages - mark.counted,
-            mark.claimed,
-            mark.messages,
+        self._context.note(
+            f"{folder} has {mark.messages - mark.counted:,} new messages, "
+            f"{mark.claimed:,} of {mark.messages:,} so far are claimed"
         )
         return Record(
             stream=STREAM,

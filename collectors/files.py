@@ -8,7 +8,6 @@ Invariants:
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -31,8 +30,6 @@ from outbox.record import Page, Record, Rejected
 
 FILE, MODIFIED = "@file", "@modified"
 MAX_NAMED_FILES = 5
-
-log = logging.getLogger(__name__)
 
 
 class FilesOptions(TableOptions):
@@ -68,7 +65,7 @@ class Files:
         memory = Memory(bookmarks, self._context.source)
         found = self._folder.files(self._context.now())
         if self._folder.note:
-            log.info("%s: %s", self._context.source, self._folder.note)
+            self._context.note(self._folder.note)
         there = {file.name for file in found}
         failed: list[tuple[str, OutboxError]] = []
         for file in found:
@@ -77,12 +74,12 @@ class Files:
             except OutboxError as error:
                 failed.append((file.name, error))
             except FileNotFoundError:
-                log.info("%s: %s is gone", self._context.source, file.name)
+                self._context.note(f"{file.name} is gone")
             except OSError as error:
                 if problem := refused(error):
                     failed.append((file.name, problem))
                 else:
-                    log.info("%s: %s is held open by its writer: it waits", self._context.source, file.name)
+                    self._context.note(f"{file.name} is held open by its writer: it waits")
         failed += self._folder.problems
         if failed:
             raise self._together(failed, len(found))
@@ -132,7 +129,7 @@ class Files:
                 yield reading.page(portion, place, done=False)
             raise
         if silent:
-            log.info("%s: %s: %d rows hold no value", self._context.source, file.name, silent)
+            self._context.note(f"{file.name}: {silent:,} rows hold no value")
         yield reading.page(portion, place, done=True)
 
     def _extra(self, file: Found) -> dict[str, Any]:

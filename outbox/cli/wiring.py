@@ -1,5 +1,6 @@
 """From the configuration to the sources that it describes, with their network and secrets."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from outbox.errors import ConfigError, OutboxError
 from outbox.health_source import HealthOptions, HealthSource, UploadKey
 from outbox.record import Page
 from outbox.retry import Retry
+
+log = logging.getLogger("collectors.notes")
 
 
 class Unusable:
@@ -113,6 +116,7 @@ def _open(config: Config, source: Configured, http: Http) -> Source:
         secret=lambda reference: reference.read(config.folder),
         now=now,
         network=config.network,
+        note=lambda text: log.info("%s: %s", source.name, text),
     )
     options = source.options
     try:

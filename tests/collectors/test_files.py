@@ -27,6 +27,7 @@ class Source:
         self.marks = {}
         self.now = NOW
         self.window = None
+        self.notes = []
 
     def write(self, name, content, age_s=3_600):
         path = self.folder / name
@@ -47,7 +48,12 @@ class Source:
     def pages(self, **changes):
         options = Files.Options(**{**GIVEN, "path": str(self.folder), **changes})
         context = Context(
-            source="orders", timezone=ZoneInfo("UTC"), http=None, secret=None, now=lambda: self.now
+            source="orders",
+            timezone=ZoneInfo("UTC"),
+            http=None,
+            secret=None,
+            now=lambda: self.now,
+            note=self.notes.append,
         )
         return Files(options, context).collect(dict(self.marks), self.window)
 
@@ -297,22 +303,21 @@ def test_one_bad_file_stops_no_other_and_is_named_every_time(source):
     assert source.error is None
 
 
-def test_why_nothing_was_read_is_said(source, caplog):
-    caplog.set_level("INFO")
+def test_why_nothing_was_read_is_said(source):
     assert source.collect() == []
-    assert caplog.messages == [f"orders: no file in {source.folder} has a name of the pattern *"]
+    assert source.notes == [f"no file in {source.folder} has a name of the pattern *"]
     source.write("a.csv", HEADER + line(1), age_s=30)
     source.write("b.csv", HEADER + line(2), age_s=30)
-    caplog.clear()
+    source.notes.clear()
     assert source.collect() == []
-    assert caplog.messages == ["orders: 2 files wait: they were written less than 60 s ago (settle)"]
-    caplog.clear()
+    assert source.notes == ["2 files wait: they were written less than 60 s ago (settle)"]
+    source.notes.clear()
     assert source.collect(marker=".done") == []
-    assert caplog.messages == ["orders: 2 files wait for another of their name and .done (marker)"]
-    caplog.clear()
+    assert source.notes == ["2 files wait for another of their name and .done (marker)"]
+    source.notes.clear()
     source.touch("a.csv", 60)
     assert source.collect() == [("a.csv", 2)]
-    assert caplog.messages == ["orders: 1 file waits: it was written less than 60 s ago (settle)"]
+    assert source.notes == ["1 file waits: it was written less than 60 s ago (settle)"]
 
 
 def test_a_bad_row_of_a_file_that_is_written_anew_is_the_same_bad_row(source):
