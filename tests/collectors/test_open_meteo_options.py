@@ -16,7 +16,15 @@ def options(**changes):
 def test_it_is_a_collector(make_source):
     source: Collector = make_source()
     assert isinstance(source.Options, type)
-    assert Context.__dataclass_fields__.keys() == {"source", "timezone", "http", "secret", "now", "network"}
+    assert Context.__dataclass_fields__.keys() == {
+        "source",
+        "timezone",
+        "http",
+        "secret",
+        "now",
+        "network",
+        "note",
+    }
 
 
 def test_places_have_a_name_coordinates_and_perhaps_an_elevation():
