@@ -186,7 +186,7 @@ class Campaign:
                 path_style=True,
             )
             network = NetworkOptions(
-                timeout=0.12 if kind == "hasty" else 20.0,
+                timeout=0.4 if kind == "hasty" else 20.0,
                 connect_timeout=0.05 if kind == "named" else 20.0,
                 ca_bundle=str(self._bundle),
             )
