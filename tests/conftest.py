@@ -1,6 +1,7 @@
-"""What all tests share: that tests of one `xdist_group` run in one process, and start its servers once."""
+"""What all tests share: tests of one `xdist_group` run in one process and start its servers once; no deadlines."""
 
 import pytest
+from hypothesis import settings
 
 
 @pytest.hookimpl(trylast=True)
@@ -13,3 +14,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         grouped = vars(item).get("_nodeid")
         if grouped and grouped != item.nodeid and hasattr(item, "_id"):
             item._id = type(item._id).parse(grouped)
+
+
+# Machines that run tests are loaded: how long one example takes says nothing.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")

@@ -5,13 +5,14 @@ import re
 import sqlite3
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
 from outbox.cli.findings import Finding, show
 from outbox.cli.text import age, number, size
 from tests.cli.conftest import WEATHER, source
-from tests.cli.test_init import now, store_one
+from tests.cli.test_init import store_one
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows keeps its rights elsewhere")
 
@@ -215,6 +216,7 @@ def test_numbers_are_shown_in_three_digits():
 
 
 def test_ages_are_shown_in_the_two_units_that_matter():
+    moment = datetime(2026, 11, 23, 2, tzinfo=UTC)
     ages = [
         "2026-11-23T01:59:48Z",
         "2026-11-23T01:56:00Z",
@@ -222,5 +224,5 @@ def test_ages_are_shown_in_the_two_units_that_matter():
         "2026-11-20T01:00:00Z",
         None,
     ]
-    assert [age(text, now()) for text in ages] == ["12 s", "4 min", "5 h 26 min", "3 d 1 h", "never"]
-    assert age("2026-11-23T03:00:00Z", now()) == "0 s"
+    assert [age(text, moment) for text in ages] == ["12 s", "4 min", "5 h 26 min", "3 d 1 h", "never"]
+    assert age("2026-11-23T03:00:00Z", moment) == "0 s"

@@ -41,7 +41,7 @@ def agent_of(folder):
 
 
 def now():
-    return datetime(2026, 11, 23, 2, tzinfo=UTC)
+    return datetime.now(UTC)
 
 
 def store_one(folder, *, seal):

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,7 @@ def test_recovery_comes_before_anything_new(agent):
 
 
 def test_one_object_that_is_always_refused_blocks_no_other(agent):
+    agent.clock.moment = datetime.now(UTC)  # the view `problems` looks at SQLite's clock
     agent.collect(*[record(n) for n in range(12)])
     store = Store(fail(5, error=lambda: ObjectError("too large")))
     for _ in range(2):
