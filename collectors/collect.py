@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from collectors.collector import Window
-from outbox.disk import require_room
 from outbox.errors import Exit, LoginRefusedError, OutboxError
+from outbox.machine.disk import require_room
 from outbox.record import Page
 from outbox.refusals import Login, Refusals
 from outbox.runs import Counts, counts, recorded

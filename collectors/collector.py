@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from collectors.http import Http
-from outbox.options import Duration, Flag, Options, SecretRef, Zone
+from collectors.http.client import Http
+from outbox.config.options import Duration, Flag, Options, SecretRef, Zone
+from outbox.config.sections import NetworkOptions
 from outbox.record import Page, Record, Rejected
-from outbox.sections import NetworkOptions
 
 
 class SourceOptions(Options):

@@ -11,8 +11,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, PlainSerializer
 
+from outbox.config.options import format_duration, parse_duration_s
 from outbox.errors import PermanentError
-from outbox.options import format_duration, parse_duration_s
 
 
 def parse_overlap(text: str) -> timedelta | Decimal | None:

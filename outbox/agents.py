@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from outbox.checksums import row_checksum
 from outbox.database import Database
 from outbox.errors import DataError, PermanentError, SchemaError
-from outbox.host import fingerprint
+from outbox.machine.host import fingerprint
 from outbox.migrate import upgrade
 from outbox.record import timestamp
 from outbox.sequences import SALVAGE, next_unsealed

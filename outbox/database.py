@@ -21,7 +21,6 @@ from typing import Any, Self
 
 import apsw
 
-from outbox.disk import network_drive
 from outbox.errors import (
     DataError,
     DiskFullError,
@@ -30,6 +29,7 @@ from outbox.errors import (
     SchemaError,
     TransientError,
 )
+from outbox.machine.disk import network_drive
 
 APPLICATION_ID = 0x4F757462  # "Outb"
 MIN_SQLITE = 3_051_003

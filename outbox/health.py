@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from outbox.agents import Agent, current_agent, require_own
+from outbox.config.options import format_duration
 from outbox.database import Database
 from outbox.errors import DataError
-from outbox.options import format_duration
 from outbox.record import timestamp
 
 OVERDUE_INTERVALS = 4

@@ -18,11 +18,11 @@ import msgspec
 from pydantic import Field
 
 from outbox import __version__
+from outbox.config.options import Duration, Flag, Options
 from outbox.database import Database
-from outbox.disk import free_bytes
 from outbox.errors import DataError, Exit, PermanentError, shorten
 from outbox.health import Health, SourceHealth
-from outbox.options import Duration, Flag, Options
+from outbox.machine.disk import free_bytes
 from outbox.record import Page, Record, Rejected, timestamp
 
 SLACK = 0.9

@@ -7,8 +7,8 @@ a new form is a new number, and `line_builder` knows them all. Every line can be
 from collections.abc import Callable
 
 from outbox.agents import Agent
-from outbox.canonical import encode
 from outbox.record import uuid_text
+from outbox.record.canonical import encode
 
 FORMAT = 1
 

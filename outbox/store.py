@@ -24,7 +24,6 @@ from outbox.agents import current_agent
 from outbox.checksums import record_checksum, row_checksum
 from outbox.database import Database
 from outbox.errors import DataError, PermanentError, RecordError, TransientError
-from outbox.page import normalise_page
 from outbox.reasons import counted
 from outbox.record import (
     MAX_PAGE_BYTES,
@@ -38,6 +37,7 @@ from outbox.record import (
     observed_text,
     timestamp,
 )
+from outbox.record.page import normalise_page
 from outbox.sequences import SALVAGE, last_sequence
 
 MAX_UNRESOLVED = 10_000

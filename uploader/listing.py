@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import error as ZlibError  # noqa: N812 - it is a class
 
+from outbox.config.sections import NetworkOptions, UploadOptions
 from outbox.errors import DataError, ObjectError, OutboxError, PermanentError, TransientError
 from outbox.retry import Retry
-from outbox.sections import NetworkOptions, UploadOptions
 from uploader.compression import decompress
 from uploader.directory import PARTIAL, folder_of
 from uploader.objectstore import key_parts
@@ -28,7 +28,7 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from uploader.s3 import S3Store
+    from uploader.s3.store import S3Store
 
 PIECE_BYTES = 60_000
 PAGE_KEYS, FEWEST_KEYS = 80, 15  # 15 keys of 1,024 bytes fit, each of them escaped
@@ -72,7 +72,7 @@ def open_reader(
     """Return the reading side of the store that `[upload] to` names; nothing is contacted yet."""
     if upload.to.startswith("file:"):
         return DirectoryReader(upload.to)
-    from uploader.s3 import S3Store  # noqa: PLC0415 - boto3 costs a second and 30 MB
+    from uploader.s3.store import S3Store  # noqa: PLC0415 - boto3 costs a second and 30 MB
 
     return S3Reader(S3Store(upload, network, folder=folder, environ=environ), retry)
 

@@ -8,15 +8,11 @@ Invariants (one contract suite runs on every store):
   OtherBytesError is the one to remember.
 """
 
-import os
 import re
-from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from outbox.errors import PermanentError
-from outbox.sections import NetworkOptions, UploadOptions
 
 MAX_KEY_BYTES = 1_024
 _PART = re.compile(r"[^/\\:\x00-\x1f\x7f]+")
@@ -51,22 +47,6 @@ class ObjectStore(Protocol):
         or DiskFullError, each with a hint where a person can do something.
         """
         ...
-
-
-def open_store(
-    upload: UploadOptions, network: NetworkOptions, *, folder: Path, environ: Mapping[str, str] = os.environ
-) -> ObjectStore:
-    """Return the store that `[upload] to` names; `folder` is the agent's, where relative paths begin.
-
-    Nothing is contacted yet; PermanentError says that the destination cannot be understood here.
-    """
-    if upload.to.startswith("file:"):
-        from uploader.directory import DirectoryStore  # noqa: PLC0415 - a store imports this module
-
-        return DirectoryStore(upload.to)
-    from uploader.s3 import S3Store  # noqa: PLC0415 - boto3 costs a second and 30 MB
-
-    return S3Store(upload, network, folder=folder, environ=environ)
 
 
 def key_parts(key: str) -> list[str]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from outbox.config.sections import NetworkOptions, UploadOptions
 from outbox.errors import OutboxError
-from outbox.sections import NetworkOptions, UploadOptions
 from uploader.directory import DirectoryStore, folder_of
 from uploader.objectstore import Receipt
 
@@ -39,7 +39,7 @@ class S3Trial:
     """One trial object in a bucket: put it first, then ask what else is allowed."""
 
     def __init__(self, upload: UploadOptions, network: NetworkOptions, *, folder: Path) -> None:
-        from uploader.s3 import S3Store  # noqa: PLC0415 - boto3 costs a second and 30 MB
+        from uploader.s3.store import S3Store  # noqa: PLC0415 - boto3 costs a second and 30 MB
 
         self._store = S3Store(upload, network, folder=folder)
         # Stores without conditional puts overwrite by nature: nothing is to be found out there.
@@ -82,7 +82,7 @@ class S3Trial:
 
 
 def _allowed(attempt: Callable[[], object]) -> bool:
-    from uploader.s3 import denied  # noqa: PLC0415 - boto3 costs a second and 30 MB
+    from uploader.s3.store import denied  # noqa: PLC0415 - boto3 costs a second and 30 MB
 
     try:
         attempt()

@@ -8,23 +8,9 @@ import logging
 import sys
 from io import TextIOWrapper
 
-from outbox.cli import (
-    agent,
-    audit,
-    aws,
-    check,
-    demo,
-    everyday,
-    housework,
-    preview,
-    rejected,
-    setting,
-    setup,
-    snowflake,
-    sources,
-    status,
-)
+from outbox.cli import everyday, housework, setting, setup
 from outbox.cli.app import app
+from outbox.cli.commands import agent, audit, aws, check, demo, preview, rejected, snowflake, sources, status
 from outbox.errors import Exit, OutboxError
 
 __all__ = [

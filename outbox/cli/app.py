@@ -14,7 +14,7 @@ import typer
 
 from outbox import __version__
 from outbox.agents import Agent, current_agent, require_own
-from outbox.config import Config
+from outbox.config.file import Config
 from outbox.database import Database
 from outbox.errors import PermanentError
 from outbox.migrate import require_current, upgrade

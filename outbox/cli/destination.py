@@ -9,7 +9,7 @@ from outbox import __version__
 from outbox.cli.app import now
 from outbox.cli.findings import Finding, failed, found
 from outbox.cli.text import age
-from outbox.config import Config
+from outbox.config.file import Config
 from outbox.errors import OutboxError, PermanentError
 from outbox.record import timestamp
 
@@ -99,7 +99,7 @@ def _folder(to: str) -> str:
 
 
 def _key(config: Config) -> str:
-    from uploader.credentials import read_credentials
+    from uploader.s3.credentials import read_credentials
 
     reference = config.upload.credentials
     credentials = read_credentials(reference, folder=config.folder)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, now, open_database, say, start_log
-from outbox.config import OWN_SOURCE, Config, load
-from outbox.disk import Reserve
+from outbox.config.file import OWN_SOURCE, Config, load
 from outbox.errors import Exit, TransientError, worst
+from outbox.machine.disk import Reserve
 
 if TYPE_CHECKING:
     from collectors.collect import Collecting, Outcome, Source
@@ -135,7 +135,7 @@ def _upload(settings: Config) -> None:
                 say("Nothing waits.")
                 return
             from outbox.cli.progress import upload_all
-            from uploader.objectstore import open_store
+            from uploader.stores import open_store
 
             store = open_store(settings.upload, settings.network, folder=settings.folder)
             upload_all(settings, database, delivery, store, run_id)

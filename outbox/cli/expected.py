@@ -4,11 +4,11 @@ Read from the configuration's text, since no collector need be loaded for it.
 """
 
 from outbox.cli.app import now
-from outbox.config import OWN_SOURCE, SOURCE, Config
+from outbox.config.file import OWN_SOURCE, SOURCE, Config
+from outbox.config.options import parse_duration_s
 from outbox.database import Database
 from outbox.health import Health, examine
 from outbox.health_source import HealthOptions
-from outbox.options import parse_duration_s
 
 _DEFAULT_EVERY_S = 900.0
 

@@ -22,7 +22,7 @@ from outbox.cli.app import (
     start_log,
 )
 from outbox.cli.text import size
-from outbox.config import load
+from outbox.config.file import load
 from outbox.database import Database
 from outbox.errors import DataError, PermanentError, TransientError
 

@@ -6,9 +6,9 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from collectors.collector import SourceOptions
-from outbox.config import SOURCE, Config
+from outbox.config.file import SOURCE, Config
+from outbox.config.options import Options, SecretRef
 from outbox.errors import OutboxError
-from outbox.options import Options, SecretRef
 from outbox.refusals import Login
 
 _ACCOUNT = ("host", "port", "user", "client_id", "token_url")

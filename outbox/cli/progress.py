@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from outbox.cli.app import now, say
-from outbox.config import Config
+from outbox.config.file import Config
 from outbox.database import Database
 from outbox.delivery import Batch, Delivery, Limits
 from outbox.retry import Retry

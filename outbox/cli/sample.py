@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from collectors.collect import Source
-from collectors.mapping import Mapping, hearing
+from collectors.mapping.columns import Mapping, hearing
 from outbox.errors import OutboxError, PermanentError
-from outbox.page import normalise_page
 from outbox.reasons import kind_of
 from outbox.record import Page, Record, Rejected
+from outbox.record.page import normalise_page
 
 MAX_EXAMINED, MAX_SAID = 2_000, 10
 LEAST_AHEAD = timedelta(minutes=5)

@@ -10,9 +10,9 @@ import typer
 
 from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path
 from outbox.cli.private import make_private_folder, write_private
-from outbox.config import CORE, OWN_SOURCE, SOURCE, load
+from outbox.config.file import CORE, OWN_SOURCE, SOURCE, load
+from outbox.config.options import Options
 from outbox.errors import PermanentError
-from outbox.options import Options
 
 secret_app = typer.Typer(no_args_is_help=True, help="Keep passwords and keys in files of their own.")
 app.add_typer(secret_app, name="secret", rich_help_panel=SETTING_UP)
@@ -25,7 +25,7 @@ def secret_set(
     config: ConfigOption = None,
 ) -> None:
     """Ask for a secret, hidden, and keep it in a file that only its owner may read."""
-    from uploader.credentials import write_credentials_text
+    from uploader.s3.credentials import write_credentials_text
 
     settings = load(config_path(context, config))
     if not name or set(name) & set("/\\:") or name.startswith("."):

@@ -20,10 +20,10 @@ from outbox.cli.app import (
 )
 from outbox.cli.private import let_the_task_write, make_private_folder
 from outbox.cli.text import quoted, size
-from outbox.config import Config, ConfigFile, load
+from outbox.config.file import Config, ConfigFile, load
 from outbox.database import Database
-from outbox.disk import free_bytes, network_drive
 from outbox.errors import DataError, PermanentError
+from outbox.machine.disk import free_bytes, network_drive
 from outbox.record import timestamp
 
 MAX_WINDOWS_PATH_CHARS = 260

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from collectors.collect import Source
 from collectors.collector import Collector, Context, SourceOptions, Window
-from collectors.http import Http
+from collectors.http.client import Http
 from collectors.registry import kinds, load
 from outbox.cli.app import now
 from outbox.cli.expected import examined, expected_s
 from outbox.cli.login import login_of
-from outbox.config import OWN_SOURCE, SOURCE, Config, ConfigFile
+from outbox.config.file import OWN_SOURCE, SOURCE, Config, ConfigFile
 from outbox.database import Database
 from outbox.errors import ConfigError, OutboxError
 from outbox.health_source import HealthOptions, HealthSource, UploadKey
@@ -76,7 +76,7 @@ def own_source(config: Config, database: Database, *, named: bool) -> Source | N
 
 
 def _upload_key(config: Config) -> UploadKey:
-    from uploader.credentials import read_credentials
+    from uploader.s3.credentials import read_credentials
 
     reference = config.upload.credentials
     letters = age_s = None

@@ -21,8 +21,8 @@ import psutil
 from outbox.checksums import record_checksum
 from outbox.database import Database
 from outbox.delivery import Delivery, Limits
-from outbox.page import normalise_page
 from outbox.record import Page, Record
+from outbox.record.page import normalise_page
 from outbox.retry import Retry
 from outbox.runs import recorded
 from outbox.store import _INSERT_BODY, _INSERT_ROW, Outbox

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from collectors.weather_simulator import WeatherSimulator
+from collectors.open_meteo.simulator import WeatherSimulator
 from outbox.agents import make_database
 from outbox.cli import main
 from uploader.compression import decompress
@@ -56,7 +56,7 @@ from datetime import UTC, datetime
 from pydantic import Field
 
 from collectors.collector import SourceOptions
-from outbox.options import Lines
+from outbox.config.options import Lines
 from outbox.record import Page, Record, Rejected
 
 

@@ -81,10 +81,10 @@ def test_its_section_has_two_options_and_a_mistake_in_it_stops_no_other_source(h
 
 def test_it_is_heard_below_the_disk_floor(heard, outbox, monkeypatch):
     agent = heard(source("fixed"), disk_floor="2GB")
-    monkeypatch.setattr("outbox.disk.free_bytes", lambda _folder: 10**9)
+    monkeypatch.setattr("outbox.machine.disk.free_bytes", lambda _folder: 10**9)
     assert outbox("collect").code == 73
     assert streams(agent)[0] == ("health", "ID")
-    monkeypatch.setattr("outbox.disk.free_bytes", lambda _folder: 10**8)
+    monkeypatch.setattr("outbox.machine.disk.free_bytes", lambda _folder: 10**8)
     assert outbox("collect").code == 73
     assert [stream for stream, _ in streams(agent)].count("health") == 1
 

@@ -5,7 +5,7 @@ import shlex
 import pytest
 from cfnlint.decode.cfn_yaml import loads
 
-from outbox.cli.aws import stack_name
+from outbox.cli.commands.aws import stack_name
 from tests.aws.template import CUSTOMER, LANDING
 
 TO, REGION = "s3://example-landing/raw/v1", "eu-north-1"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collectors.weather_simulator import Reply
+from collectors.open_meteo.simulator import Reply
 from tests.cli.conftest import WEATHER, source
 
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()

@@ -9,7 +9,7 @@ import pytest
 
 from outbox.agents import current_agent
 from outbox.cli.private import make_private_folder, write_private
-from outbox.config import load
+from outbox.config.file import load
 from outbox.database import Database
 from outbox.delivery import Delivery, Limits
 from outbox.errors import PermanentError

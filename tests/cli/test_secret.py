@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from outbox.options import SecretRef
-from uploader.credentials import read_credentials
+from outbox.config.options import SecretRef
+from uploader.s3.credentials import read_credentials
 
 KEY, SECRET = "AKIACANARY0000007Q2F", "CANARY/secret+access/key0000000000000000"
 

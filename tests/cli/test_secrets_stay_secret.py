@@ -2,7 +2,7 @@
 
 import pytest
 
-from collectors.weather_simulator import Reply
+from collectors.open_meteo.simulator import Reply
 from tests.cli.conftest import source
 from tests.support.s3_faults import page, refusal, serving, stored
 

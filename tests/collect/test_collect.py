@@ -117,7 +117,7 @@ def test_below_the_disk_floor_nothing_is_read_and_uploading_goes_on(agent):
 
 def test_a_disk_that_fills_up_meanwhile_stops_before_the_next_page(agent, monkeypatch):
     free = iter([10**9, 10**9, 5])
-    monkeypatch.setattr("outbox.disk.free_bytes", lambda folder: next(free))
+    monkeypatch.setattr("outbox.machine.disk.free_bytes", lambda folder: next(free))
     source = Scripted(page(0), page(1), page(2))
     (outcome,) = collecting(agent, floor_bytes=10**6).sources([Source("weather", source)])
     assert outcome.exit_code == Exit.DISK_FULL

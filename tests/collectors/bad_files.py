@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from collectors.tables_unpack import zstd
+from collectors.tables.unpack import zstd
 from tests.collectors.tables_support import HEADER, ROW, gz, workbook
 from tests.fuzz.oracle import workbook_of
 

@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from collectors.collector import Context
-from collectors.http import Http
-from collectors.open_meteo import OpenMeteo
+from collectors.http.client import Http
+from collectors.open_meteo.collector import OpenMeteo
+from outbox.config.sections import NetworkOptions
 from outbox.retry import Retry
-from outbox.sections import NetworkOptions
 from tests.collectors.loopback import Loopback
 from tests.support import mariadb as mariadb_server
 from tests.support import postgres as postgresql

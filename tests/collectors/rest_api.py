@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from collectors.collector import Context
-from collectors.rest import Rest
+from collectors.rest.collector import Rest
 from tests.collectors.loopback import reply
 
 SECRET = "CANARY-51d0e7-rest"

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from collectors.collector import Context
-from collectors.sql import Sql
-from outbox.sections import NetworkOptions
+from collectors.sql.collector import Sql
+from outbox.config.sections import NetworkOptions
 from tests.support import mariadb
 from tests.support.postgres import OWNER, PASSWORD, READER, READER_PASSWORD
 

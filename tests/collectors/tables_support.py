@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import openpyxl
 
-from collectors.mapping import Mapping
-from collectors.table_options import TableOptions
-from collectors.tables import Table
+from collectors.mapping.columns import Mapping
+from collectors.tables.options import TableOptions
+from collectors.tables.table import Table
 from outbox.record import Record, Rejected
 
 GIVEN = {"collector": "files", "entity": "Place", "time": "Time", "values": "t: Temp [°C]"}

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collectors.files import Files
-from collectors.open_meteo import OpenMeteo
-from collectors.rest import Rest
-from collectors.sql import Sql
+from collectors.files.collector import Files
+from collectors.open_meteo.collector import OpenMeteo
+from collectors.open_meteo.simulator import Reply, WeatherSimulator
+from collectors.rest.collector import Rest
+from collectors.sql.collector import Sql
 from collectors.testing import CHECKS, Subject, lent, memory_is_bounded
-from collectors.weather_simulator import Reply, WeatherSimulator
 from tests.collectors.loopback import reply
 from tests.collectors.rest_api import CURSOR, Cursors, order, since
 from tests.collectors.sql_database import File

@@ -1,7 +1,7 @@
 import pytest
 
-from collectors import datapoints
-from collectors.datapoints import Datapoint, load_datapoints, unknown_datapoints
+from outbox.cli import datapoints
+from outbox.cli.datapoints import Datapoint, load_datapoints, unknown_datapoints
 from outbox.errors import PermanentError
 
 

@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from collectors import files_found
 from collectors.collector import Context, Window
-from collectors.files import Files
-from collectors.files_found import Folder, refused, shown_name
+from collectors.files import folder as files_found
+from collectors.files.collector import Files
+from collectors.files.folder import Folder, refused, shown_name
 from outbox.errors import ConfigError, DataError, PermanentError, TransientError
 from tests.collectors.tables_support import GIVEN, HEADER, gz, workbook
 

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from collectors.collector import Context
-from collectors.files import Files
-from collectors.files_found import shown_name
+from collectors.files.collector import Files
+from collectors.files.folder import shown_name
 from outbox.errors import OutboxError, PermanentError
-from outbox.page import normalise_page
+from outbox.record.page import normalise_page
 from outbox.store import MAX_UNRESOLVED
 from tests.collectors.bad_files import BAD, PACKED, WORKBOOKS
 from tests.collectors.tables_support import GIVEN, GOOD_FILE

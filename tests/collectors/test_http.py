@@ -8,7 +8,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from collectors.http import Answer, Request, check_status, said
+from collectors.http.client import Answer, Request, check_status, said
 from outbox import __version__
 from outbox.errors import ConfigError, PermanentError, TransientError
 from tests.collectors.loopback import RESET, reply

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from collectors.http import Request
-from collectors.reach import Reach
+from collectors.http.client import Request
+from collectors.http.reach import Reach
 from outbox.errors import PermanentError
 from tests.collectors.loopback import reply
 

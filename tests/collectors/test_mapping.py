@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from collectors.mapping import NOT_KEPT, Mapping
-from collectors.mapping_options import Column, MappingOptions, parse_column, split_items
+from collectors.mapping.columns import NOT_KEPT, Mapping
+from collectors.mapping.options import Column, MappingOptions, parse_column, split_items
 from outbox.errors import PermanentError
-from outbox.page import normalise_page
 from outbox.record import MAX_RAW_BYTES, Page, Record, Rejected
+from outbox.record.page import normalise_page
 
 HELSINKI = ZoneInfo("Europe/Helsinki")
 ORIGIN = {"file": "orders.csv", "line": 17}

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.http import Answer
-from collectors.open_meteo_answer import read_answer
-from collectors.open_meteo_call import Call
-from collectors.open_meteo_options import OpenMeteoOptions, parse_places
+from collectors.http.client import Answer
+from collectors.open_meteo.answer import read_answer
+from collectors.open_meteo.call import Call
+from collectors.open_meteo.options import OpenMeteoOptions, parse_places
 from outbox.errors import OutboxError, PermanentError, TransientError
 from outbox.record import normalise
 from tests.collectors.conftest import DATA

@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from collectors.collector import Window
-from collectors.open_meteo import BACKFILL_SHARE
-from collectors.open_meteo_options import weight_of_place
-from collectors.weather_simulator import WeatherSimulator
+from collectors.open_meteo.collector import BACKFILL_SHARE
+from collectors.open_meteo.options import weight_of_place
+from collectors.open_meteo.simulator import WeatherSimulator
 from outbox.errors import ConfigError, PermanentError, TransientError
 from outbox.record import MAX_PAGE_RECORDS
 from tests.collectors.loopback import reply

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.open_meteo_account import LIMITS, Account
-from collectors.open_meteo_call import MAX_QUERY_CHARS, Call
-from collectors.open_meteo_options import OpenMeteoOptions, Place, weight_of_place
+from collectors.open_meteo.account import LIMITS, Account
+from collectors.open_meteo.call import MAX_QUERY_CHARS, Call
+from collectors.open_meteo.options import OpenMeteoOptions, Place, weight_of_place
 from outbox.errors import PermanentError, TransientError
 from outbox.record import MAX_PAGE_BYTES, MAX_PAGE_RECORDS, Record, normalise
 

@@ -2,8 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from collectors.collector import Collector, Context
-from collectors.open_meteo import OpenMeteo
-from collectors.open_meteo_options import Place, parse_places
+from collectors.open_meteo.collector import OpenMeteo
+from collectors.open_meteo.options import Place, parse_places
 
 
 def options(**changes):

@@ -8,10 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import trustme
 
-from collectors.simulated_weather import WEATHER
-from collectors.weather_simulator import Reply, WeatherSimulator
+from collectors.open_meteo.simulated_weather import WEATHER
+from collectors.open_meteo.simulator import Reply, WeatherSimulator
 from outbox.errors import DataError, PermanentError, TransientError
-from outbox.page import normalise_page
+from outbox.record.page import normalise_page
 from tests.collectors.conftest import KEY
 from tests.collectors.loopback import Tunnel, reply
 

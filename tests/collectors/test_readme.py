@@ -11,7 +11,7 @@ import pytest
 
 import collectors
 from collectors.collector import Collector, Context, SourceOptions, Window
-from collectors.open_meteo import OpenMeteo
+from collectors.open_meteo.collector import OpenMeteo
 from collectors.registry import kinds, load
 from outbox.errors import PermanentError, TransientError
 from tests.collectors.loopback import reply

@@ -9,7 +9,7 @@ import pytest
 
 from collectors.collector import Window
 from outbox.errors import OutboxError, PermanentError, TransientError
-from outbox.page import normalise_page
+from outbox.record.page import normalise_page
 from tests.collectors.loopback import reply
 from tests.collectors.rest_api import entities, order, rest
 

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.collector import Context
-from collectors.http import Answer
+from collectors.http.client import Answer
 from collectors.overlap import behind, position
-from collectors.rest_answer import check_answer, linked
-from collectors.rest_bookmark import Mark, Progress
-from collectors.rest_options import RestOptions
-from collectors.rest_rows import Rows
+from collectors.rest.answer import check_answer, linked
+from collectors.rest.bookmark import Mark, Progress
+from collectors.rest.options import RestOptions
+from collectors.rest.rows import Rows
 from outbox.errors import OutboxError, PermanentError
-from outbox.page import normalise_page
 from outbox.record import Page, Record, Rejected
+from outbox.record.page import normalise_page
 
 NOW = datetime(2026, 11, 23, 5, tzinfo=UTC)
 NAMES = st.sampled_from(["id", "changed", "total", "customer", "name", "data", "next", "ä.b", "", "a b"])

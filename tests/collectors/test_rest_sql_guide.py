@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import collectors
-from collectors.mapping_options import MappingOptions
-from collectors.rest import Rest
-from collectors.sql import Sql
+from collectors.mapping.options import MappingOptions
+from collectors.rest.collector import Rest
+from collectors.sql.collector import Sql
 
 README = (Path(collectors.__file__).parent / "README.md").read_text(encoding="utf-8")
 

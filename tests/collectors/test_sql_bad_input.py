@@ -14,12 +14,12 @@ import pytest
 import sqlalchemy
 from sqlalchemy.dialects.sqlite import pysqlite
 
-from collectors.sql_errors import translated
-from collectors.sql_query import Bounds, Query
-from collectors.sql_server import _DRIVERS, Column, escaped
+from collectors.sql.errors import translated
+from collectors.sql.query import Bounds, Query
+from collectors.sql.server import _DRIVERS, Column, escaped
+from outbox.config.sections import NetworkOptions
 from outbox.errors import LoginRefusedError, OutboxError, PermanentError, TransientError
-from outbox.page import normalise_page
-from outbox.sections import NetworkOptions
+from outbox.record.page import normalise_page
 from tests.collectors.sql_database import File, entities, sql
 
 

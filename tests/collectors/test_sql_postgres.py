@@ -12,10 +12,10 @@ from decimal import Decimal
 import psutil
 import pytest
 
-from collectors.sql_bookmark import decode
+from collectors.sql.bookmark import decode
+from outbox.config.sections import NetworkOptions
 from outbox.errors import LoginRefusedError, PermanentError, TransientError
-from outbox.page import normalise_page
-from outbox.sections import NetworkOptions
+from outbox.record.page import normalise_page
 from tests.collectors.sql_database import Cluster, at, entities, numbers, sql
 from tests.support.postgres import OWNER, PASSWORD, READER_PASSWORD
 

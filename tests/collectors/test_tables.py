@@ -11,12 +11,14 @@ import pytest
 import python_calamine
 from pydantic import ValidationError
 
-from collectors import tables_excel, tables_json, tables_lines
-from collectors.mapping import Mapping
-from collectors.table_options import TableOptions
-from collectors.tables import SAMPLE_ROWS, Table, kind_of
-from collectors.tables_lines import Place
-from collectors.tables_unpack import zstd
+from collectors.mapping.columns import Mapping
+from collectors.tables import json as tables_json
+from collectors.tables import lines as tables_lines
+from collectors.tables import workbook as tables_excel
+from collectors.tables.lines import Place
+from collectors.tables.options import TableOptions
+from collectors.tables.table import SAMPLE_ROWS, Table, kind_of
+from collectors.tables.unpack import zstd
 from outbox.errors import PermanentError
 from tests.collectors.tables_support import GIVEN, HEADER, MIDNIGHT, ROW, gz, read, workbook
 from tests.fuzz.oracle import in_this_process, workbook_of

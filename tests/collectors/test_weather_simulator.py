@@ -6,7 +6,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from collectors.weather_simulator import Reply, WeatherSimulator
+from collectors.open_meteo.simulator import Reply, WeatherSimulator
 from tests.collectors.conftest import DATA
 
 

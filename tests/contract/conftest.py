@@ -8,10 +8,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from outbox.sections import NetworkOptions, UploadOptions
+from outbox.config.sections import NetworkOptions, UploadOptions
 from tests.support import moto, swift
 from tests.support.certificates import Authority
-from uploader.objectstore import ObjectStore, open_store
+from uploader.objectstore import ObjectStore
+from uploader.stores import open_store
 
 BUCKET = "landing"
 

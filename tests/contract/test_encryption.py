@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from outbox.sections import NetworkOptions, UploadOptions
+from outbox.config.sections import NetworkOptions, UploadOptions
 from tests.contract.conftest import BUCKET, s3_client
-from uploader.objectstore import open_store
+from uploader.stores import open_store
 
 pytestmark = pytest.mark.xdist_group("moto")
 KEY_ARN = "arn:aws:kms:eu-north-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
+from outbox.config.sections import NetworkOptions, UploadOptions
 from outbox.errors import DataError, ObjectError, PermanentError, TransientError
 from outbox.retry import Retry
-from outbox.sections import NetworkOptions, UploadOptions
 from tests.contract.conftest import BUCKET, Place
 from tests.support.s3_faults import Answer, page, refusal, serving
 from uploader.compression import compress
 from uploader.directory import PARTIAL
 from uploader.listing import PAGE_KEYS, PIECE_BYTES, ObjectReader, S3Reader, open_reader
 from uploader.objectstore import ObjectStore
-from uploader.s3 import S3Store
+from uploader.s3.store import S3Store
 
 ENVIRON = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "canary"}
 

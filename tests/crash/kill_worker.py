@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 FAILED = 3
-_PLACEHOLDERS = ("outbox.options", "outbox.sections", "outbox.retry", "collectors.collector")
+_PLACEHOLDERS = ("outbox.config.options", "outbox.config.sections", "outbox.retry", "collectors.collector")
 _NEEDED = (
     "collectors.collect",
     "outbox.database",

@@ -24,7 +24,7 @@ from outbox.record import Entry, Page, timestamp
 from outbox.sequences import last_sequence, next_unsealed
 from outbox.store import Added, Outbox
 from outbox.witness import Witnessed, write_witness
-from uploader.s3 import S3Store
+from uploader.s3.store import S3Store
 from uploader.upload import Upload
 
 Block = AbstractContextManager[Any]

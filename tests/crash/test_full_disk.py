@@ -20,9 +20,9 @@ from collectors.collect import Collecting, Outcome, Room, Source
 from collectors.collector import Window
 from outbox.database import Database
 from outbox.delivery import Delivery, Limits
-from outbox.disk import Reserve, free_bytes
 from outbox.errors import DiskFullError, Exit, OutboxError
 from outbox.housekeeping import vacuum
+from outbox.machine.disk import Reserve, free_bytes
 from outbox.record import Page
 from outbox.retry import Retry
 from outbox.runs import recorded

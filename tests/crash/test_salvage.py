@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from outbox.audit import audit_database
+from outbox.audit.audit import audit_database
 from outbox.database import Database
-from outbox.salvage import Salvaged, salvage
+from outbox.salvage.salvage import Salvaged, salvage
 from tests.crash import vfs
 from tests.crash.corruption_images import (
     COLLECTED,

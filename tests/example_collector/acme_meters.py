@@ -7,7 +7,7 @@ import msgspec
 from pydantic import Field
 
 from collectors.collector import Context, SourceOptions, Window
-from collectors.http import Answer, check_status
+from collectors.http.client import Answer, check_status
 from outbox.errors import PermanentError, TransientError
 from outbox.record import Page, Record
 

@@ -15,15 +15,16 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from collectors import tables_excel, workbook_process
-from collectors.cells import restored
-from collectors.mapping import Mapping
-from collectors.table_options import TableOptions
-from collectors.tables import Table
-from collectors.tables_unpack import zstd
+from collectors.mapping.cells import restored
+from collectors.mapping.columns import Mapping
+from collectors.tables import workbook as tables_excel
+from collectors.tables import workbook_process
+from collectors.tables.options import TableOptions
+from collectors.tables.table import Table
+from collectors.tables.unpack import zstd
 from outbox.errors import PermanentError
-from outbox.page import normalise_page
 from outbox.record import MAX_RAW_BYTES, Page, Record, Rejected
+from outbox.record.page import normalise_page
 
 RAW = ("t.csv", "t.tsv", "t.ndjson", "t.json")
 MADE = ("packed.csv.gz", "packed.json.zst", "sheet.xlsx", "texts.xlsx")  # of the bytes, by `check`

@@ -2,11 +2,11 @@
 
 import pytest
 
-from outbox import finding
 from outbox.agents import make_database
-from outbox.audit import audit_database
+from outbox.audit import finding
+from outbox.audit.audit import audit_database
+from outbox.audit.finding import Finding, limited
 from outbox.delivery import Limits
-from outbox.finding import Finding, limited
 from outbox.housekeeping import vacuum
 from outbox.runs import recorded
 from tests.support.agent import record
@@ -269,7 +269,9 @@ def test_findings_of_a_kind_are_counted_beyond_a_hundred_and_never_repeated():
 
 def test_the_ledger_is_walked_without_sorting_it(agent):
     """Ten million rows must not be sorted in memory: every scan follows the order that is there."""
-    from outbox import audit, audit_texts, sequences
+    from outbox import sequences
+    from outbox.audit import audit
+    from outbox.audit import texts as audit_texts
 
     for sql, parameters in (
         (sequences.MISSING_ROWS, (1, 9)),

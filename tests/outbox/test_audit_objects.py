@@ -3,9 +3,9 @@
 import pytest
 
 from outbox.agents import renew
-from outbox.audit_objects import Tiles, audit_store
+from outbox.audit.objects import Tiles, audit_store
 from outbox.delivery import Limits
-from outbox.salvage import salvage
+from outbox.salvage.salvage import salvage
 from tests.support.agent import opened, record
 from tests.support.damage import sabotage
 

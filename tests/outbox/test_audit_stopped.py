@@ -19,7 +19,7 @@ def filled(agent):
 
 def test_of_what_waits_the_texts_of_the_next_seal_are_read(filled, monkeypatch):
     sabotage(filled, "UPDATE bodies SET body = replace(body, '1.5', '2.5') WHERE sequence = 6")
-    monkeypatch.setattr("outbox.audit_texts.NEXT_RECORDS", 1)
+    monkeypatch.setattr("outbox.audit.texts.NEXT_RECORDS", 1)
     assert look(filled) == []
 
 

@@ -6,13 +6,13 @@ import json
 import pytest
 
 from outbox.agents import current_agent, renew
-from outbox.audit import audit_database
+from outbox.audit.audit import audit_database
 from outbox.database import Database
 from outbox.delivery import Limits
 from outbox.errors import DiskFullError, PermanentError
-from outbox.salvage import salvage
-from outbox.salvage_pages import Found
-from outbox.salvage_rows import tables
+from outbox.salvage.pages import Found
+from outbox.salvage.rows import tables
+from outbox.salvage.salvage import salvage
 from outbox.witness import witness_of
 from tests.support.agent import opened, record
 from tests.support.damage import sabotage
@@ -228,7 +228,7 @@ def test_a_full_disk_is_said_with_what_is_needed_and_nothing_half_made_stays(
 
     damaged()
     before = path.read_bytes()
-    monkeypatch.setattr("outbox.salvage.gather", full)
+    monkeypatch.setattr("outbox.salvage.salvage.gather", full)
     with pytest.raises(DiskFullError, match="no room left") as caught:
         saved()
     assert "three times the size of the database" in caught.value.hint

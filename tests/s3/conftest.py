@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from outbox.config.sections import NetworkOptions, UploadOptions
 from outbox.errors import OutboxError
-from outbox.sections import NetworkOptions, UploadOptions
-from uploader.s3 import S3Store
+from uploader.s3.store import S3Store
 
 KEY = "data/customer=acme/000000000001-000000000002-ab.ndjson"
 DATA = b'{"sequence":1}\n{"sequence":2}\n'

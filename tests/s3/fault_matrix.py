@@ -21,10 +21,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from outbox.config.sections import NetworkOptions, UploadOptions
 from outbox.delivery import Limits
 from outbox.errors import OutboxError
 from outbox.retry import Retry
-from outbox.sections import NetworkOptions, UploadOptions
 from tests.s3.conftest import ENVIRON, KEY_ID, NOW
 from tests.s3.fault_checks import (
     ATTEMPTS,
@@ -45,9 +45,9 @@ from tests.s3.fault_store import HOST, FaultStore, Names, black_hole, running
 from tests.support.agent import Agent, Clock, make, opened, record
 from tests.support.certificates import Authority
 from tests.support.s3_faults import DROP, FaultServer
-from uploader.credentials import write_credentials_text
 from uploader.objectstore import ObjectStore
-from uploader.s3 import S3Store
+from uploader.s3.credentials import write_credentials_text
+from uploader.s3.store import S3Store
 from uploader.upload import Upload
 
 LIMITS = Limits(RECORDS, 10**6)

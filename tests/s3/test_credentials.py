@@ -9,7 +9,7 @@ import pytest
 from outbox.errors import PermanentError
 from tests.s3.conftest import DATA, ENVIRON, KEY, KEY_ID, SECRET, TOKEN, MakeStore
 from tests.support.s3_faults import serving, stored
-from uploader.credentials import Credentials, read_credentials, write_credentials_text
+from uploader.s3.credentials import Credentials, read_credentials, write_credentials_text
 
 INI = f"[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n"
 Read = Callable[[str | bytes], Credentials | None]

@@ -16,7 +16,7 @@ from tests.s3.fault_list import DOUBT, Case, Fault, cases
 from tests.s3.fault_matrix import Campaign, campaign, upload
 from tests.support.s3_faults import Request, refusal, serving, stored
 from uploader.objectstore import OtherBytesError
-from uploader.s3 import S3Store
+from uploader.s3.store import S3Store
 
 CASES = cases(seed=0, batches=BATCHES)
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from outbox.config.sections import NetworkOptions, UploadOptions
 from outbox.errors import TransientError
-from outbox.sections import NetworkOptions, UploadOptions
 from tests.contract.conftest import BUCKET, Place, s3_client, s3_place
 from tests.s3.fault_checks import BATCHES, RECORDS, complete, ledger, nothing_but_the_truth, unpacked
 from tests.s3.fault_list import Case, Fault
 from tests.s3.fault_matrix import Campaign, campaign, upload
 from tests.support import swift
 from tests.support.certificates import Authority
-from uploader.s3 import S3Store
+from uploader.s3.store import S3Store
 
 pytestmark = pytest.mark.xdist_group("swift")
 

@@ -10,7 +10,7 @@ import pytest
 import urllib3.connection
 
 from outbox.errors import ConfigError, PermanentError, TransientError
-from outbox.network import bypasses
+from outbox.machine.network import bypasses
 from tests.s3.conftest import DATA, KEY, MakeStore, refused
 from tests.support.certificates import Authority
 from tests.support.s3_faults import DROP, HANG, Answer, label, page, refusal, serving, stored

@@ -7,12 +7,12 @@ from itertools import chain, repeat
 
 import pytest
 
+from outbox.config.sections import NetworkOptions
 from outbox.errors import TransientError
-from outbox.sections import NetworkOptions
 from tests.s3.conftest import DATA, KEY, MakeStore, refused
 from tests.s3.fault_store import FaultStore, reply_byte_by_byte, running
 from tests.support.s3_faults import Answer, Request, serving, stored
-from uploader.transport import SLICE_BYTES, TooSlowError, Transport, limit_s
+from uploader.s3.transport import SLICE_BYTES, TooSlowError, Transport, limit_s
 
 AMAZON = "https://s3.eu-north-1.amazonaws.com"
 

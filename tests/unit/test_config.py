@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from collectors.collector import SourceOptions
-from outbox.config import ConfigFile, load
+from outbox.config.file import ConfigFile, load
+from outbox.config.options import Options, Reference
 from outbox.errors import ConfigError, Exit
-from outbox.options import Options, Reference
 
 GOOD = """\
 [agent]

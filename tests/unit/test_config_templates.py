@@ -11,7 +11,7 @@ from collectors.registry import load as load_collector
 from outbox.cli import app
 from outbox.cli.setup import template
 from outbox.cli.wiring import configured_sources
-from outbox.config import CORE, ConfigFile, load
+from outbox.config.file import CORE, ConfigFile, load
 
 EXAMPLE = Path(__file__).parents[2] / "config.ini.example"
 REQUIRED = {

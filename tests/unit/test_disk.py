@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from outbox import disk
-from outbox.disk import free_bytes, network_drive, require_room
 from outbox.errors import DiskFullError, PermanentError
+from outbox.machine import disk
+from outbox.machine.disk import free_bytes, network_drive, require_room
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no mount table")
 

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from outbox.errors import PermanentError
-from outbox.options import (
+from outbox.config.options import (
     MAX_SECRET_CHARS,
     Duration,
     Flag,
@@ -24,6 +23,7 @@ from outbox.options import (
     parse_bytes,
     parse_duration_s,
 )
+from outbox.errors import PermanentError
 
 CANARY = "CANARY-3f9c-secret"
 

@@ -13,10 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from outbox.agents import Agent
-from outbox.canonical import MAX_DEPTH, canonical, encode
 from outbox.errors import RecordError
 from outbox.line import line_builder
 from outbox.record import MAX_BODY_BYTES, MAX_LINE_BYTES, MAX_NAME_CHARS, Normaliser, Record, normalise
+from outbox.record.canonical import MAX_DEPTH, canonical, encode
 from tests.unit.strict_json import strict
 
 T = datetime(2026, 11, 23, 2, tzinfo=UTC)

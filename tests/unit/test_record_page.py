@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outbox.errors import MAX_MESSAGE_CHARS, RecordError
-from outbox.page import normalise_page, raw
 from outbox.record import MAX_RAW_BYTES, Entry, Page, Record, Rejected, normalise
+from outbox.record.page import normalise_page, raw
 from tests.unit.strict_json import strict
 
 T = datetime(2026, 11, 23, 2, tzinfo=UTC)

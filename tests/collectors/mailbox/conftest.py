@@ -4,8 +4,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from collectors.collector import Context
-from collectors.email import Email
-from outbox.sections import NetworkOptions
+from collectors.email.collector import Email
+from outbox.config.sections import NetworkOptions
 from tests.support import dovecot
 from tests.support.certificates import Authority
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collectors.email import Email
+from collectors.email.collector import Email
 from collectors.testing import CHECKS, Subject
 from tests.support import dovecot
 from tests.support.mail import ORDERS, mail, mixed, part

@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from collectors.email_message import MAX_DEPTH, BadMessageError, parse_parts
+from collectors.email.message import MAX_DEPTH, BadMessageError, parse_parts
 from tests.support.mail import HEAD, mixed, part
 
 SIZE = 4_000_000

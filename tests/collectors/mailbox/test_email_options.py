@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 import collectors
-from collectors.email_options import EmailOptions
-from collectors.table_options import TableOptions
+from collectors.email.options import EmailOptions
+from collectors.tables.options import TableOptions
 
 GOOD = {
     "collector": "email",

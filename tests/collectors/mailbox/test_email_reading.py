@@ -257,7 +257,7 @@ def test_a_run_ends_in_time_and_the_next_one_goes_on(server, user, make_email):
 
 
 def test_a_mailbox_full_of_other_mail_moves_the_bookmark_too(server, user, make_email, monkeypatch):
-    monkeypatch.setattr("collectors.email.MAX_UNSTORED", 3)
+    monkeypatch.setattr("collectors.email.collector.MAX_UNSTORED", 3)
     server.put(user, *(mail() for _ in range(7)))
     pages = list(make_email().collect({}))
     assert [json.loads(page.bookmark)["uid"] for page in pages] == [3, 6, 7]

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from collectors.email import Email
+from collectors.email.collector import Email
+from outbox.config.sections import NetworkOptions
 from outbox.errors import LoginRefusedError, PermanentError, TransientError
-from outbox.sections import NetworkOptions
 from tests.support import dovecot
 from tests.support.certificates import Authority
 from tests.support.imap import Listening, relay, scripted

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collectors.email_verdict import is_signed_by, signed_domains
+from collectors.email.verdict import is_signed_by, signed_domains
 from tests.support.mail import ORDERS, mail
 
 pytestmark = pytest.mark.xdist_group("dovecot")

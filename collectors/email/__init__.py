@@ -1,0 +1,1 @@
+"""Tables that arrive by e-mail: the mailbox, its messages, and the tables in them."""

@@ -1,0 +1,1 @@
+"""A folder of exports: which files are ready, what was read of each, and their records."""

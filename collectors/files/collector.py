@@ -1,0 +1,206 @@
+"""A folder of exports: CSV, JSON, NDJSON and workbooks, plain or packed. See README.md for the options.
+
+Invariants:
+- A file is remembered by its content: one that is renamed is not read again, one that has grown is read on.
+- Files are only ever read. One that cannot be read stops no other: the rest is collected, and then the
+  source fails and names it, at every run, until it is mended, moved away, or the pattern leaves it out.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, ClassVar
+
+import msgspec
+from pydantic import Field
+
+from collectors.collector import Context, SourceOptions, Window
+from collectors.files.folder import Folder, Found, refused
+from collectors.files.memory import Memory, Prefix, Read, Start
+from collectors.mapping.columns import Mapping as Mapped
+from collectors.mapping.options import MappingOptions
+from collectors.portion import Portion
+from collectors.tables.lines import Place
+from collectors.tables.options import TableOptions
+from collectors.tables.table import Table, kind_of
+from outbox.config.options import Duration, Flag, Names
+from outbox.errors import OutboxError, PermanentError, TransientError
+from outbox.record import Page, Record, Rejected
+
+FILE, MODIFIED = "@file", "@modified"
+MAX_NAMED_FILES = 5
+
+
+class FilesOptions(TableOptions):
+    """A source with `collector = files`."""
+
+    path: str = Field(description="The folder. A share of the network: as \\\\server\\share, never a drive.")
+    pattern: Names = Field(("*",), description="Which files, by name: orders-*.csv, *.xlsx.")
+    recursive: Flag = Field(False, description="yes: sub-folders too.")
+    settle: Duration = Field(60.0, description="A file is finished when it is unchanged for so long.")
+    marker: str = Field("", description="A file is finished when another has its name and this: .done.")
+
+
+class Files:
+    """A folder of exports: CSV, JSON, NDJSON and workbooks, plain or packed with gzip or zstd."""
+
+    Options: ClassVar[type[SourceOptions]] = FilesOptions
+
+    def __init__(self, options: FilesOptions, context: Context) -> None:
+        self._options = options
+        self._context = context
+        self._zone = options.timezone or context.timezone
+        self._mapping = Mapped(options, zone=self._zone, source=context.source)
+        self._folder = Folder(
+            Path(options.path),
+            options.pattern,
+            recursive=options.recursive,
+            settle_s=options.settle,
+            marker=options.marker,
+        )
+
+    def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
+        """Yield what is new in each file, oldest first; with a window, of all files what is of those days."""
+        memory = Memory(bookmarks, self._context.source)
+        found = self._folder.files(self._context.now())
+        if self._folder.note:
+            self._context.note(self._folder.note)
+        there = {file.name for file in found}
+        failed: list[tuple[str, OutboxError]] = []
+        for file in found:
+            try:
+                yield from self._file(file, memory, there, window)
+            except OutboxError as error:
+                failed.append((file.name, error))
+            except FileNotFoundError:
+                self._context.note(f"{file.name} is gone")
+            except OSError as error:
+                if problem := refused(error):
+                    failed.append((file.name, problem))
+                else:
+                    self._context.note(f"{file.name} is held open by its writer: it waits")
+        failed += self._folder.problems
+        if failed:
+            raise self._together(failed, len(found))
+
+    def reread(self, raw: str) -> Record | Rejected | None:
+        """Return what a rejected row is now, under a section that was mended."""
+        return self._mapping.reread(raw)
+
+    def _file(self, file: Found, memory: Memory, there: set[str], window: Window | None) -> Iterator[Page]:
+        kind_of(file.name, self._options)  # nothing is opened that is no table by its name
+        key = self._key(file)
+        if memory.is_known(file, key):
+            return
+        with file.path.open("rb") as stream, file.path.open("rb") as again:
+            now = self._context.now()
+            start = memory.start(file, key, stream, there=there, now=now)
+            stream.seek(0)
+            reading = _Reading(file, key, start, memory, Prefix(again), self._context)
+            if start.done:
+                yield reading.page(Portion(), start.place, done=True)
+                return
+            yield from self._table(file, stream, start, reading, window)
+
+    def _table(
+        self, file: Found, stream: IO[bytes], start: Start, reading: "_Reading", window: Window | None
+    ) -> Iterator[Page]:
+        table = Table(
+            stream,
+            file.name,
+            self._options,
+            self._mapping,
+            origin={"file": file.name},
+            extra=self._extra(file),
+            place=start.place,
+        )
+        portion, place, silent = Portion(), start.place, 0
+        try:
+            for outcome in table:
+                place = outcome.place
+                silent += outcome.found is None
+                if window is None or self._is_within(outcome.found, window):
+                    portion.add(outcome.found)
+                if portion.is_full():
+                    yield reading.page(portion, place, done=False)
+        except OutboxError:
+            if len(portion):
+                yield reading.page(portion, place, done=False)
+            raise
+        if silent:
+            self._context.note(f"{file.name}: {silent:,} rows hold no value")
+        yield reading.page(portion, place, done=True)
+
+    def _extra(self, file: Found) -> dict[str, Any]:
+        """The columns that the source adds; a time that nobody asked for would make a bad row another one."""
+        modified = {MODIFIED: file.modified} if MODIFIED in self._mapping.needed else {}
+        return {FILE: file.name, **modified}
+
+    def _is_within(self, found: Record | Rejected | None, window: Window) -> bool:
+        if not isinstance(found, Record):
+            return found is not None
+        return window.since <= found.observed_at.astimezone(self._zone).date() <= window.until
+
+    def _key(self, file: Found) -> str:
+        """How a file is read; where its name or time is a column, they are part of what it says."""
+        own = set(TableOptions.model_fields) - set(MappingOptions.model_fields)
+        said: list[Any] = [str(getattr(self._options, name)) for name in sorted(own)]
+        said.append(self._mapping.fingerprint)
+        said += [file.name] if FILE in self._mapping.needed else []
+        said += [file.modified_ns] if MODIFIED in self._mapping.needed else []
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+    def _together(self, failed: list[tuple[str, OutboxError]], count: int) -> OutboxError:
+        """One error that names the files; waiting helps only where it helps every one of them."""
+        reasons = "; ".join(f"{name} {error.message}" for name, error in failed[:MAX_NAMED_FILES])
+        more = f"; and {len(failed) - MAX_NAMED_FILES:,} more" if len(failed) > MAX_NAMED_FILES else ""
+        kind = (
+            TransientError
+            if all(isinstance(error, TransientError) for _, error in failed)
+            else PermanentError
+        )
+        return kind(
+            f"{len(failed):,} of {count:,} files cannot be read: {reasons}{more}",
+            hint="; ".join(dict.fromkeys(error.hint for _, error in failed[:MAX_NAMED_FILES] if error.hint))
+            or None,
+        )
+
+
+class _Reading:
+    """The pages of one file, each with the bookmark that is true behind it."""
+
+    def __init__(
+        self,
+        file: Found,
+        key: str,
+        start: Start,
+        memory: Memory,
+        prefix: Prefix,
+        context: Context,
+    ) -> None:
+        self._file = file
+        self._key = key
+        self._start = start
+        self._memory = memory
+        self._prefix = prefix
+        self._now = context.now
+
+    def page(self, portion: Portion, place: Place, *, done: bool) -> Page:
+        """Return the portion as a page; `done` says that the file has nothing more."""
+        length = place.offset or self._file.size
+        read = Read(
+            file=self._file.name,
+            key=self._key,
+            size=self._file.size,
+            modified_ns=self._file.modified_ns,
+            head=self._prefix.head(length),
+            length=length,
+            digest=self._prefix.digest(length),
+            offset=place.offset,
+            line=place.line,
+            done=done,
+            at=self._now(),
+        )
+        bookmark = self._memory.note(self._start.scope, read)
+        return msgspec.structs.replace(portion.page(bookmark), scope=self._start.scope)

@@ -1,0 +1,161 @@
+"""What was read of which file, remembered by content: the bookmarks of a folder. No I/O but hashing.
+
+Invariants:
+- A file is known by its first bytes: by a digest of as many as were read. What begins with the same bytes is
+  read on behind them, whatever its name: renamed, copied or appended. What does not is read from its start.
+- A scope holds one file. The scope of a file that is long gone is given to a new one, so that there are
+  never more scopes than files that are there or were there lately.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import IO, NamedTuple
+
+import msgspec
+
+from collectors.files.folder import Found
+from collectors.tables.lines import Place
+from outbox.errors import DataError
+
+FORGET_AFTER = timedelta(days=90)
+HEAD_BYTES = 1_024
+_CHUNK_BYTES = 1024 * 1024
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What was read of a file, `key` says how: its first `length` bytes are of this digest.
+
+    `head` is the digest of its very first ones, by which it is looked up. `offset` (0: not countable) and
+    `line` are the place behind what was read. `size` and `modified_ns` are what the file looked like, `done`
+    says that it holds nothing more while it looks so, `at` when that was.
+    """
+
+    file: str
+    key: str
+    size: int
+    modified_ns: int
+    head: str
+    length: int
+    digest: str
+    offset: int
+    line: int
+    done: bool
+    at: datetime
+
+
+class Start(NamedTuple):
+    """Where a file's reading begins, and in which scope it is kept; `done`: there is nothing new in it."""
+
+    scope: str
+    place: Place
+    done: bool
+
+
+class Prefix:
+    """The digests of a file's first bytes, asked for in growing lengths, or again."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self._length = 0
+        self._digests: dict[int, str] = {}
+
+    def digest(self, length: int) -> str:
+        """Return the digest of the first `length` bytes, or of all where there are fewer."""
+        if length not in self._digests:
+            while self._length < length:
+                chunk = self._stream.read(min(_CHUNK_BYTES, length - self._length))
+                if not chunk:
+                    break
+                self._hash.update(chunk)
+                self._length += len(chunk)
+            self._digests[length] = self._hash.hexdigest()[:32]
+        return self._digests[length]
+
+    def head(self, length: int) -> str:
+        """Return the digest by which a file is looked up of which `length` bytes were read."""
+        return self.digest(min(HEAD_BYTES, length))
+
+
+class Memory:
+    """The bookmarks of one source, found by scope, by file and by how a file begins."""
+
+    def __init__(self, bookmarks: Mapping[str, str], source: str) -> None:
+        self._read: dict[str, Read] = {}
+        self._scopes: dict[str, str] = {}
+        self._heads: dict[tuple[int, str], set[str]] = {}
+        self._free: list[str] | None = None
+        try:
+            for scope, text in bookmarks.items():
+                self._keep(scope, msgspec.json.decode(text, type=Read))
+        except msgspec.DecodeError as error:
+            raise DataError(f"{source}: a bookmark of it is none of files': {error}") from error
+
+    def is_known(self, found: Found, key: str) -> bool:
+        """Return whether a file was read to its end and looks as it did then."""
+        read = self._read.get(self._scopes.get(found.name, ""))
+        return bool(
+            read
+            and read.done
+            and (read.key, read.size, read.modified_ns) == (key, found.size, found.modified_ns)
+        )
+
+    def start(self, found: Found, key: str, stream: IO[bytes], *, there: set[str], now: datetime) -> Start:
+        """Return where to begin with a file, by its content; `there` are the names of all files there are."""
+        prefix = Prefix(stream)
+        alike = [
+            self._read[scope]
+            for length in sorted({length for length, _ in self._heads if length <= found.size})
+            for scope in self._heads.get((length, prefix.digest(length)), ())
+        ]
+        known = {
+            (read.length, read.digest): read
+            for read in alike
+            if read.key == key and 0 < read.length <= found.size
+        }
+        match: Read | None = None
+        for length in sorted({length for length, _ in known}):
+            match = known.get((length, prefix.digest(length))) or match
+        scope = self._scopes.get(found.name)
+        if match is None:
+            return Start(scope or self._free_scope(there, now), Place(), False)
+        if scope is None:
+            scope = self._scopes[match.file] if match.file not in there else self._free_scope(there, now)
+        done = match.done and match.length == found.size
+        return Start(scope, Place(match.offset, match.line), done)
+
+    def note(self, scope: str, read: Read) -> str:
+        """Keep what was read, and return the bookmark that says so."""
+        if before := self._read.get(scope):
+            if self._scopes.get(before.file) == scope:
+                del self._scopes[before.file]
+            self._heads[_head(before)].discard(scope)
+        self._keep(scope, read)
+        return msgspec.json.encode(read).decode()
+
+    def _keep(self, scope: str, read: Read) -> None:
+        self._read[scope] = read
+        self._scopes[read.file] = scope
+        self._heads.setdefault(_head(read), set()).add(scope)
+
+    def _free_scope(self, there: set[str], now: datetime) -> str:
+        """The scope of a file that is long gone, or else the next one."""
+        if self._free is None:
+            self._free = [
+                scope
+                for scope, read in self._read.items()
+                if read.file not in there and now - read.at > FORGET_AFTER
+            ]
+        while self._free:
+            scope = self._free.pop()
+            if self._read[scope].file not in there:  # else it was taken for a renamed file meanwhile
+                return scope
+        number = len(self._read) + 1
+        while f"{number:06d}" in self._read:
+            number += 1
+        return f"{number:06d}"
+
+
+def _head(read: Read) -> tuple[int, str]:
+    return min(HEAD_BYTES, read.length), read.head

@@ -1,0 +1,1 @@
+"""From the rows of any table to records: which column is what, and what each cell becomes. No I/O."""

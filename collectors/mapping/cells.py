@@ -1,0 +1,120 @@
+"""What one cell becomes: a value, a part of an entity, or text that can be read back. No I/O."""
+
+import base64
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from collectors.mapping.numbers import MAX_NUMBER_CHARS, NumberReader, in_range, product, shown
+
+SEPARATOR = " / "
+
+
+def value_of(
+    cell: Any,
+    read_number: NumberReader,
+    read_time: Callable[[Sequence[Any]], datetime],
+    factor: Decimal | None,
+    *,
+    must_be_number: bool,
+) -> Any:
+    """Return what a record holds of a cell that is there; ValueError says why nothing.
+
+    Text is a number or refused. What is typed already (a workbook's, a database's, JSON's) stays what it
+    is; a time without a zone is of the source's, a duration is its seconds.
+    """
+    if isinstance(cell, bool):
+        if must_be_number:
+            raise ValueError(f"is no number: {shown(cell)}")
+        return cell
+    if isinstance(cell, (str, int, float, Decimal)):
+        number = read_number(cell)
+        return number if factor is None else product(number, factor)
+    if isinstance(cell, timedelta):
+        seconds = Decimal(cell // timedelta(microseconds=1)).scaleb(-6)
+        return seconds if factor is None else product(seconds, factor)
+    if must_be_number:
+        raise ValueError(f"is no number: {shown(cell)}")
+    if isinstance(cell, datetime):
+        return read_time([cell])
+    if isinstance(cell, (date, time, dict, list, tuple, bytes, bytearray, memoryview)):
+        return cell
+    return text_of(cell)
+
+
+def text_of(cell: Any) -> str:
+    """Return a cell as text, numbers in their shortest form; ValueError for what has none."""
+    match cell:
+        case str():
+            return cell.strip()
+        case bool():
+            return "true" if cell else "false"
+        case int() if cell.bit_length() < 3 * MAX_NUMBER_CHARS:
+            return str(cell)
+        case float() | Decimal():
+            number = in_range(cell if isinstance(cell, Decimal) else Decimal(repr(cell)))
+            text = format(number, "f")
+            return (text.rstrip("0").rstrip(".") if "." in text else text) if number else "0"
+        case datetime() | date() | time():
+            return cell.isoformat()
+        case UUID():
+            return str(cell)
+    raise ValueError(f"is no text: {shown(cell)}")
+
+
+def entity_of(parts: Sequence[str]) -> str:
+    """Return the one name that several parts make; different parts never make the same name."""
+    if len(parts) == 1:
+        return parts[0]
+    return SEPARATOR.join(part.replace("\\", "\\\\").replace("/", "\\/") for part in parts)
+
+
+def kept(cell: Any) -> Any:  # noqa: PLR0911 - a kind a line
+    """Return a cell as JSON can hold it, so that `restored` gives it back."""
+    match cell:
+        case None | bool() | str():
+            return cell
+        case float() if cell - cell == 0:
+            return cell
+        case int() if cell.bit_length() < 3 * MAX_NUMBER_CHARS:
+            return cell
+        case Decimal() | float():
+            return {"$number": str(cell)}
+        case datetime():
+            return {"$datetime": cell.isoformat()}
+        case date():
+            return {"$date": cell.isoformat()}
+        case time():
+            return {"$time": cell.isoformat()}
+        case timedelta():
+            return {"$seconds": str(Decimal(cell // timedelta(microseconds=1)).scaleb(-6))}
+        case bytes() | bytearray() | memoryview():
+            return {"$bytes": base64.b64encode(bytes(cell)).decode("ascii")}
+        case dict():
+            return {str(key): kept(item) for key, item in cell.items()}
+        case list() | tuple():
+            return [kept(item) for item in cell]
+        case UUID():
+            return str(cell)
+    return {"$unreadable": type(cell).__name__}
+
+
+_RESTORED: dict[str, Callable[[str], Any]] = {
+    "$number": Decimal,
+    "$datetime": datetime.fromisoformat,
+    "$date": date.fromisoformat,
+    "$time": time.fromisoformat,
+    "$seconds": lambda text: timedelta(microseconds=int(Decimal(text).scaleb(6))),
+    "$bytes": base64.b64decode,
+}
+
+
+def restored(found: dict[str, Any]) -> Any:
+    """Return what `kept` wrote as an object: the hook for reading JSON back."""
+    if len(found) == 1:
+        (name, value), *_ = found.items()
+        if name in _RESTORED and isinstance(value, str):
+            return _RESTORED[name](value)
+    return found

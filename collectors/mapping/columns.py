@@ -1,0 +1,283 @@
+"""From the rows of any table to records: the one way of saying which column is what. No I/O.
+
+Invariants:
+- A row becomes a record, is rejected with its reason and enough of itself to be read again, or says
+  nothing at all (None): no row disappears without one of the three.
+- What a cell becomes depends on the configuration and on this cell alone, never on other rows: a text
+  among `values` is a number or the row is rejected; `(text)` keeps every cell as text.
+- A row without any value says nothing: None. It is no error: tables have blank rows and gaps.
+- A column that is configured and missing is an error of the whole table, named with what is there.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Row
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from collectors.mapping.cells import entity_of, kept, restored, text_of, value_of
+from collectors.mapping.numbers import NumberReader, printable, shown
+from collectors.mapping.options import Column, MappingOptions, parse_column, plain, tidy
+from collectors.mapping.times import TimeReader
+from outbox.errors import PermanentError, shorten
+from outbox.record import MAX_RAW_BYTES, Record, Rejected
+
+MAX_NAMED_COLUMNS = 30
+MAX_SHOWN_COLUMNS = 300
+"""Of the columns that other objects have, so many are shown as empty with one that was rejected."""
+NOT_KEPT = "it was not kept as a row that can be read again: mend the source, and have it collected anew"
+
+Hears = Callable[["Mapping", dict[str, Any], Record | Rejected | None], None]
+hearing: ContextVar[Hears | None] = ContextVar("hearing", default=None)
+"""Who hears of every row and what it became, under every mapping that is bound in this context: preview."""
+
+
+class Mapping:
+    """What a section says about its columns, ready for the tables of one source.
+
+    `zone` is that of times without one; `stream` is used where the section names none.
+    """
+
+    def __init__(self, options: MappingOptions, *, zone: ZoneInfo, source: str, stream: str = "rows") -> None:
+        self.source = source
+        self.stream = options.stream or stream
+        self.entity = tuple(plain(name) for name in options.entity)
+        self.time = tuple(plain(name) for name in options.time)
+        self.values = tuple(parse_column(item) for item in options.values)
+        self.attributes = tuple(parse_column(item) for item in options.attributes)
+        self.read_time = TimeReader(options.time_format, zone)
+        self.read_number = NumberReader(options.decimal, options.thousands)
+        self.empty = frozenset(options.empty)
+        self.fingerprint = _fingerprint(options, zone, self.stream)
+        self.units = {column.name: column.unit for column in self.values if column.unit}
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns that a table must have, each once."""
+        named = [column.column for column in (*self.values, *self.attributes)]
+        return tuple(dict.fromkeys((*self.entity, *self.time, *named)))
+
+    def bind(self, columns: Sequence[str]) -> "RowMapper":
+        """Return what maps the rows of a table with these columns.
+
+        PermanentError names the columns that are configured and missing, or there more than once.
+        """
+        tidied = [tidy(column) for column in columns]
+        there = set(tidied)
+        if missing := [name for name in self.needed if name not in there]:
+            shown = [printable(name)[:100] for name in tidied if name and not name.startswith("@")]
+            found = ", ".join(shown[:MAX_NAMED_COLUMNS]) or "none"
+            more = f" and {len(shown) - MAX_NAMED_COLUMNS:,} more" if len(shown) > MAX_NAMED_COLUMNS else ""
+            raise PermanentError(
+                f"has no column {', '.join(missing)}; its columns are {found}{more}",
+                hint="correct the section's entity, time, values or attributes, or its header or delimiter",
+            )
+        if twice := [name for name in self.needed if tidied.count(name) > 1]:
+            raise PermanentError(
+                f"has the column {', '.join(twice)} more than once",
+                hint="nobody can say which is meant: have the export name its columns differently",
+            )
+        return RowMapper(self, tidied)
+
+    def reread(self, raw: str) -> Record | Rejected | None:
+        """Return what a rejected row is under this mapping: a record, rejected still, or nothing to say.
+
+        `raw` is what `Rejected.raw` held; one that was cut, or is no row, stays rejected and says so.
+        """
+        try:
+            found = json.loads(raw, object_hook=restored)
+            row, origin = found["row"], found["origin"]
+            if not isinstance(row, dict) or not isinstance(origin, dict):
+                raise TypeError("no row")
+        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
+            return Rejected(NOT_KEPT, raw)
+        try:
+            return self.bind(list(row))(row, origin)
+        except PermanentError as error:
+            return Rejected(error.message, raw)
+
+
+class _Plan(NamedTuple):
+    """Where the cells stand: by number for rows that are sequences, by name for those that are objects."""
+
+    entity: list[tuple[str, Any]]
+    time: list[Any]
+    values: list[tuple[Column, Any]]
+    attributes: list[tuple[Column, Any]]
+
+
+class RowMapper:
+    """Maps the rows of one table."""
+
+    def __init__(self, mapping: Mapping, columns: Sequence[str]) -> None:
+        self._mapping = mapping
+        self._columns = columns
+        tidied = [tidy(column) for column in columns]
+        self._by_number = self._plan({name: number for number, name in enumerate(tidied)})
+        self._by_name = self._plan(dict(zip(tidied, columns, strict=True)))
+        counts = Counter(tidied)
+        self._once = [number for number, name in enumerate(tidied) if counts[name] == 1]
+        needed = set(mapping.needed)
+        self._needed = [name for name, known in zip(columns, tidied, strict=True) if known in needed]
+        self._shown = dict.fromkeys([*self._needed, *columns[:MAX_SHOWN_COLUMNS]])
+        self._added = sum(name.startswith("@") for name in tidied)  # by the source, not by the table
+        self._width = len(columns) - self._added
+        self._units: dict[tuple[str, ...], dict[str, str]] = {}
+        self._hears = hearing.get()
+
+    def __call__(
+        self, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any]
+    ) -> Record | Rejected | None:
+        """Return the row's record, or why it has none; None for a row without any value.
+
+        A row is its cells in the order of the columns, or cells by name, where a missing one is empty.
+        `origin` says where the row stands, in a few texts and numbers: file and line, or message.
+        """
+        found = self._mapped(row, origin)
+        if self._hears:
+            self._hears(self._mapping, self._by_column(row), found)
+        return found
+
+    def _mapped(self, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any]) -> Record | Rejected | None:
+        try:
+            if isinstance(row, Row):
+                return self._record(row.get, self._by_name, origin)
+            if self._fits(row):
+                return self._record(row.__getitem__, self._by_number, origin)
+            if not any(map(self._is_there, row)):
+                return None
+            raise ValueError(f"the row has {len(row) - self._added:,} cells, and {self._width:,} columns")
+        except ValueError as error:
+            return self.reject(str(error), row, origin)
+
+    def reject(
+        self, reason: str, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any], *, is_row: bool = True
+    ) -> Rejected:
+        """Return the row as rejected, with where it stands and what `reread` needs.
+
+        With `is_row=False` it is something else that was there, and no mapping will make a record of it.
+        """
+        where = ", ".join(f"{key} {shown(v) if isinstance(v, str) else v}" for key, v in origin.items())
+        whole = printable(f"{reason} ({where})" if where else reason)
+        return Rejected(shorten(whole, 500), self._raw(row, origin, is_row=is_row))
+
+    def _record(self, cell_at: Callable[[Any], Any], plan: _Plan, origin: dict[str, Any]) -> Record | None:
+        values = self._columns_of(cell_at, plan.values, text=False)
+        if not values:
+            return None
+        present = tuple(values)
+        units = self._units.get(present)
+        if units is None:  # the same units are one object: they are encoded once
+            known = self._mapping.units
+            units = self._units[present] = {name: known[name] for name in present if name in known}
+        return Record(
+            stream=self._mapping.stream,
+            entity=self._entity(cell_at, plan),
+            observed_at=self._time(cell_at, plan),
+            values=values,
+            units=units,
+            attributes=self._columns_of(cell_at, plan.attributes, text=True),
+            origin=origin,
+        )
+
+    def _columns_of(
+        self, cell_at: Callable[[Any], Any], columns: list[tuple[Column, Any]], *, text: bool
+    ) -> dict[str, Any]:
+        found = {}
+        for column, key in columns:
+            cell = cell_at(key)
+            if self._is_there(cell):
+                found[column.name] = self._value(column, cell, text=text)
+        return found
+
+    def _value(self, column: Column, cell: Any, *, text: bool) -> Any:
+        mapping = self._mapping
+        try:
+            if column.kind == "text":
+                return text_of(cell)
+            as_text = text and not column.kind and column.factor is None
+            if as_text and isinstance(cell, str):
+                return cell.strip()
+            must = column.kind == "number" or column.factor is not None
+            return value_of(cell, mapping.read_number, mapping.read_time, column.factor, must_be_number=must)
+        except ValueError as error:
+            hint = "" if column.kind or column.factor or not isinstance(cell, str) else "; (text) keeps text"
+            raise ValueError(f"{column.column} {error}{hint}") from error
+
+    def _entity(self, cell_at: Callable[[Any], Any], plan: _Plan) -> str:
+        parts = []
+        for name, key in plan.entity:
+            cell = cell_at(key)
+            if not self._is_there(cell):
+                raise ValueError(f"{name} is empty, and part of the entity")
+            try:
+                parts.append(text_of(cell))
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from error
+        return entity_of(parts) or self._mapping.source
+
+    def _time(self, cell_at: Callable[[Any], Any], plan: _Plan) -> datetime:
+        cells = [cell_at(key) for key in plan.time]
+        names = " and ".join(self._mapping.time)
+        if not all(map(self._is_there, cells)):
+            raise ValueError(f"{names} is empty, and says when it was true")
+        try:
+            return self._mapping.read_time(cells)
+        except ValueError as error:
+            raise ValueError(f"{names} {error}") from error
+
+    def _is_there(self, cell: Any) -> bool:
+        if isinstance(cell, str):
+            text = cell.strip()
+            return bool(text) and text not in self._mapping.empty
+        return cell is not None
+
+    def _fits(self, row: Sequence[Any]) -> bool:
+        """Cells too many are fine while they are empty; any other difference may have shifted the rest."""
+        extra = len(row) - len(self._columns)
+        return not extra or (extra > 0 and not any(map(self._is_there, row[-extra:])))
+
+    def _plan(self, keys: Row[str, Any]) -> _Plan:
+        mapping = self._mapping
+        return _Plan(
+            entity=[(name, keys[name]) for name in mapping.entity],
+            time=[keys[name] for name in mapping.time],
+            values=[(column, keys[column.column]) for column in mapping.values],
+            attributes=[(column, keys[column.column]) for column in mapping.attributes],
+        )
+
+    def _by_column(self, row: Sequence[Any] | Row[str, Any]) -> dict[str, Any]:
+        """The row by its columns' names; of two columns of one name there is none."""
+        if isinstance(row, Row):
+            return {name: row.get(name) for name in self._shown | dict.fromkeys(row)}
+        return {self._columns[number]: row[number] for number in self._once if number < len(row)}
+
+    def _raw(self, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any], *, is_row: bool) -> str:
+        """Everything of the row, so that a mapping of other columns can read it; else what is needed."""
+        if not is_row or not (isinstance(row, Row) or self._fits(row)):
+            if isinstance(row, Row):
+                return _json({"origin": origin, "cells": kept(dict(row))})[:MAX_RAW_BYTES]
+            own = row[self._added :] if is_row else row
+            return _json({"origin": origin, "cells": [kept(cell) for cell in own]})[:MAX_RAW_BYTES]
+        by_name = {name: kept(cell) for name, cell in self._by_column(row).items()}
+        whole = _json({"origin": origin, "row": by_name})
+        if len(whole) <= MAX_RAW_BYTES:
+            return whole
+        part = {name: by_name[name] for name in self._needed if name in by_name}
+        return _json({"origin": origin, "row": part})[:MAX_RAW_BYTES]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _fingerprint(options: MappingOptions, zone: ZoneInfo, stream: str) -> str:
+    """What changes when a row may become another record: a source that can reads everything anew then."""
+    said = {name: getattr(options, name) for name in MappingOptions.model_fields}
+    relevant = [said[name] for name in ("entity", "time", "time_format", "values", "attributes", "decimal")]
+    more = [said["thousands"], said["empty"], zone.key, stream]
+    return hashlib.sha256(_json([*relevant, *more]).encode()).hexdigest()[:16]

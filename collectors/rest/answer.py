@@ -1,0 +1,184 @@
+"""Reads an answer of a REST source: its records, and what it says of the next page.
+
+Invariants:
+- What is no whole JSON (cut off, a login page behind a status of 200) is a TransientError; JSON in which
+  the configured list is not found is a PermanentError that says what is there.
+- Numbers are exact: one that a binary float would bend stays a decimal. NaN, and a key that stands twice
+  in one object, make the answer no JSON.
+"""
+
+import hashlib
+import json
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import urljoin, urlsplit
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from collectors.exact_json import exact_float
+from collectors.http.client import Answer, check_status, said
+from collectors.http_secrets import without_secrets
+from collectors.rest.options import RestOptions
+from outbox.errors import PermanentError, TransientError
+
+Json = Any
+
+MAX_CURSOR_CHARS = 16_000
+MAX_INTEGER_CHARS = 1_000
+MAX_NAMED_KEYS = 20
+_PARAMETER = r'\s*;\s*([^\s=;,"]+)(?:\s*=\s*(?:"([^"]*)"|([^\s;,"]*)))?'
+_LINK = re.compile(rf"<([^<>]*)>((?:{_PARAMETER})*)")
+
+
+class Content(NamedTuple):
+    """What an answer holds. `cursor` and `link` are of the next page, empty where it names none.
+
+    `more` is False where the answer itself says that it is the last one; `digest` is the same for the same
+    items only.
+    """
+
+    items: list[Json]
+    cursor: str = ""
+    link: str = ""
+    more: bool = True
+    digest: bytes = b""
+
+
+def read_content(answer: Answer, options: RestOptions, asked: str) -> Content:
+    """Return what the answer to a request of the address `asked` holds; the status is known to be good."""
+    try:
+        document = parse(answer.body)
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise TransientError(
+            f"{answer.url} sent no whole JSON ({error}){said(answer.body)}",
+            hint="a login page or a proxy on the way? Look at what the address answers in a browser",
+        ) from error
+    cursor = _cursor(search(options.next, document), answer) if options.pagination == "cursor" else ""
+    link = ""
+    if options.pagination == "link":
+        found = search(options.next, document) if options.next else linked(answer.headers.get("link", ""))
+        link = _same_server(found, asked, answer)
+    more = bool(search(options.more, document)) if options.more else True
+    items = _items(document, options, answer)
+    return Content(items, cursor, link, more, _digest(items))
+
+
+def check_answer(answer: Answer, options: RestOptions, asked: str, now: datetime) -> Content:
+    """`read_content` of an answer whose status is good; else the error that its status calls for."""
+    check_status(answer, now)
+    if answer.status == 204:
+        return Content([], more=False)
+    if answer.status != 200:
+        raise PermanentError(f"{answer.url} answered {answer.status}, and no list{said(answer.body)}")
+    return read_content(answer, options, asked)
+
+
+def parse(body: bytes) -> Json:
+    """Return the JSON of a body; ValueError or RecursionError say that it is none."""
+    return json.loads(
+        body.decode("utf-8-sig"),
+        object_pairs_hook=_unique,
+        parse_constant=_constant,
+        parse_float=exact_float,
+        parse_int=_integer,
+    )
+
+
+def search(expression: str, document: Json) -> Json:
+    """Return what a JMESPath expression finds, None where it finds nothing; PermanentError where it fails."""
+    try:
+        return jmespath.search(expression, document) if expression else None
+    except (JMESPathError, RecursionError, TypeError, ValueError, ArithmeticError) as error:
+        raise PermanentError(
+            f"{expression[:100]} cannot be applied to the answer: {str(error).splitlines()[0][:200]}"
+        ) from error
+
+
+def linked(header: str) -> str | None:
+    """Return the address that a Link header (RFC 8288) names as the next one, None where it names none."""
+    for link in _LINK.finditer(header[:MAX_CURSOR_CHARS]):
+        for name, quoted, plain in re.findall(_PARAMETER, link[2]):
+            if name.lower() == "rel" and "next" in (quoted or plain).lower().split():
+                return link[1]
+    return None
+
+
+def keys_of(value: Json) -> str:
+    """Return what is there, for a message: the keys of an object, or the kind of anything else."""
+    if isinstance(value, dict):
+        names = [str(name)[:60] for name in list(value)[:MAX_NAMED_KEYS]]
+        return f"an object with {', '.join(names)}" if names else "an empty object"
+    kinds = {list: "a list", str: "a text", bool: "true or false", type(None): "nothing"}
+    return kinds.get(type(value), "a number")
+
+
+def _items(document: Json, options: RestOptions, answer: Answer) -> list[Json]:
+    found = search(options.records, document)
+    if isinstance(found, list):
+        return found
+    if isinstance(found, dict):
+        return [found]
+    raise PermanentError(
+        f"{answer.url} answers in another shape: records = {options.records} finds {keys_of(found)} in "
+        f"{keys_of(document)}",
+        hint="correct records; where an empty list may be left out or null, write: ... || `[]`",
+    )
+
+
+def _digest(items: list[Json]) -> bytes:
+    written = json.dumps(items, sort_keys=True, default=str)
+    return hashlib.sha256(written.encode(errors="surrogatepass")).digest()
+
+
+def _cursor(found: Json, answer: Answer) -> str:
+    if found is None or found is False or found == "":
+        return ""
+    if isinstance(found, str) or (isinstance(found, int) and found is not True):
+        if len(str(found)) <= MAX_CURSOR_CHARS:
+            return str(found)
+        raise PermanentError(f"{answer.url} sent a cursor of more than {MAX_CURSOR_CHARS:,} characters")
+    raise PermanentError(f"{answer.url} has {keys_of(found)} where next says that the cursor stands")
+
+
+def _same_server(found: Json, asked: str, answer: Answer) -> str:
+    """Return the whole address of a link; PermanentError where it leaves the server of the source."""
+    if found is None or found is False or found == "":
+        return ""
+    if not isinstance(found, str) or len(found) > MAX_CURSOR_CHARS or not found.isprintable():
+        raise PermanentError(
+            f"{answer.url} has {keys_of(found)} that is no link where the next page's stands"
+        )
+    try:
+        link = urljoin(asked, found.strip()).partition("#")[0]
+        if _server(link) == _server(asked) and "@" not in urlsplit(link).netloc:
+            return link
+    except ValueError:
+        link = "no address"
+    raise PermanentError(
+        f"{answer.url} says that the next page is at {without_secrets(link)[:200]}: links to another server "
+        "are not followed",
+        hint="set url to that server if it is the right one",
+    )
+
+
+def _server(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _unique(found: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(found)
+    if len(members) < len(found):
+        raise ValueError("a key stands twice in one object")
+    return members
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) <= MAX_INTEGER_CHARS else Decimal(text)

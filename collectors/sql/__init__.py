@@ -1,0 +1,1 @@
+"""Tables and queries of an SQL database, followed by a column that only grows."""

@@ -1,0 +1,56 @@
+"""How PostgreSQL's driver reads cells that Python has no value for; the only file that knows psycopg.
+
+Invariant: a time before the year 1 or after 9999, `infinity`, `24:00`, and text in no known encoding become
+text instead of ending the query. Numbers inside of JSON are exact.
+"""
+
+import json
+from typing import Any
+
+from psycopg import DataError
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
+from psycopg.types.json import set_json_loads
+
+from collectors.exact_json import exact_float
+
+# Types of a fixed and small size, whose cells need no look at how large they are (pg_type.oid).
+TIME_TYPES = frozenset({1082, 1083, 1114, 1184, 1266})
+SMALL_TYPES = TIME_TYPES | {16, 20, 21, 23, 26, 700, 701, 790, 1186, 1700, 2950}
+
+_TIMES = ("date", "time", "timetz", "timestamp", "timestamptz", "interval")
+_TEXTS = ("text", "varchar", "bpchar", "name", "json", "jsonb", "xml")
+
+
+def read_leniently(connection: Any, _record: Any) -> None:
+    """Prepare a new connection; what SQLAlchemy calls for each."""
+    adapters = connection.adapters
+    for name in _TIMES:
+        adapters.register_loader(name, _lenient(adapters.get_loader(adapters.types[name].oid, Format.TEXT)))
+    set_json_loads(lambda data: json.loads(data, parse_float=exact_float), connection)
+    if connection.info.parameter_status("client_encoding") == "SQL_ASCII":
+        for name in _TEXTS:
+            adapters.register_loader(name, _AnyText)
+
+
+def _lenient(strict: Any) -> type[Loader]:
+    class Lenient(Loader):
+        def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+            super().__init__(oid, context)
+            self._strict = strict(oid, context)
+
+        def load(self, data: Buffer) -> Any:
+            try:
+                return self._strict.load(data)
+            except (DataError, OverflowError, ValueError):
+                return bytes(data).decode("utf-8", "surrogateescape")
+
+    return Lenient
+
+
+class _AnyText(Loader):
+    """Text whose encoding nobody knows; what is not UTF-8 becomes lone surrogates, which no record holds."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", "surrogateescape")

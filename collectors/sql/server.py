@@ -1,0 +1,253 @@
+"""A connection that only reads; of the files that know SQLAlchemy, the one that connects.
+
+Invariants:
+- Nothing is changed: PostgreSQL, MySQL and MariaDB read in a read-only transaction, SQLite opens the file
+  read-only. SQL Server knows no such transaction: there the rights of the login decide.
+- A statement ends after `statement_timeout`, a connection attempt after [network] connect_timeout, and a
+  network that falls silent is noticed.
+- Rows come a few at a time, however many there are.
+- A cell that a driver cannot read (a time beyond the year 9999, text in no known encoding) stays text, so
+  that the mapping rejects its row; it does not end the query.
+"""
+
+import logging
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import sqlalchemy
+from sqlalchemy.engine import Connection, CursorResult, Engine
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from collectors.collector import Context
+from collectors.http_secrets import secret_forms, strike_out
+from collectors.sql.errors import translated
+from collectors.sql.options import SqlOptions, shown_address
+from outbox.errors import OutboxError, PermanentError
+
+# What goes wrong while it closes a broken connection comes after what broke it, which is raised.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+
+MAX_FETCHED_CELLS = 2_000
+_DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "mssql": "mssql+mssqlpython",
+    "sqlite": "sqlite",
+}
+_EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "mssql": "mssql", "sqlite": "sql"}
+# MySQL and MariaDB have names of their own for the time, and each reads its own of these comments.
+_MYSQL_TIME = (
+    "SET @outbox = 0 /*!50701 , SESSION max_execution_time = {ms} */ "
+    "/*M!100101 , SESSION max_statement_time = {s} */"
+)
+_MYSQL = (_MYSQL_TIME, "SET time_zone = '+00:00'", "START TRANSACTION READ ONLY")
+_BEGIN = {
+    "postgresql": (
+        "SET LOCAL statement_timeout = {ms}",
+        "SET LOCAL TIME ZONE 'UTC'",
+        "SET LOCAL datestyle TO ISO",
+    ),
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+    "mssql": ("SET LOCK_TIMEOUT {ms}",),
+    "sqlite": ("PRAGMA query_only = 1", "PRAGMA trusted_schema = 0"),
+}
+_KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_STEPS_PER_LOOK = 10_000
+
+
+class Column(NamedTuple):
+    """A column of what is read; `small` says that no cell can be large, `time` that all are times."""
+
+    name: str
+    small: bool = False
+    time: bool = False
+
+
+class Server:
+    """Where a source reads; a connection exists only within `reading`."""
+
+    def __init__(
+        self, options: SqlOptions, context: Context, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._options = options
+        self._context = context
+        self._monotonic = monotonic
+        self._where = shown_address(options.url)
+
+    @contextmanager
+    def reading(self) -> Iterator["Reading"]:
+        """Connect for the length of a `with` block; typed errors say why it, or a read in it, fails."""
+        password = self._context.secret(self._options.password) if self._options.password else ""
+        try:
+            with self._translating(connecting=True):
+                engine = self._engine(password)
+            try:
+                with self._translating(connecting=True):
+                    connection = engine.connect()
+                with connection:
+                    yield Reading(self, connection, self._options, self._monotonic)
+            finally:
+                engine.dispose()
+        except OutboxError as error:
+            strike_out(secret_forms([password]), error)
+            raise
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Turn what a statement raises into typed errors."""
+        with self._translating(connecting=False):
+            yield
+
+    @contextmanager
+    def _translating(self, *, connecting: bool) -> Iterator[None]:
+        try:
+            yield
+        except (ModuleNotFoundError, NoSuchModuleError) as error:
+            extra = _EXTRAS[self._options.kind]
+            raise PermanentError(
+                f"{self._where}: the driver is not installed ({error})",
+                hint=f"install snowflake-datapipe[{extra}]",
+            ) from error
+        except DBAPIError as error:
+            raise translated(error.orig, self._where, connecting=connecting) from error
+        except SQLAlchemyError as error:
+            raise PermanentError(f"{self._where}: {str(error).splitlines()[0][:300]}") from error
+        except (UnicodeError, OverflowError, sqlite3.Error) as error:
+            raise translated(error, self._where, connecting=connecting) from error
+
+    def _engine(self, password: str) -> Engine:
+        url = sqlalchemy.make_url(self._options.url).set(drivername=_DRIVERS[self._options.kind])
+        shared: dict[str, Any] = {"poolclass": sqlalchemy.NullPool, "hide_parameters": True}
+        if self._options.kind == "sqlite":
+            return sqlalchemy.create_engine("sqlite://", creator=self._open_file, **shared)
+        if password:
+            url = url.set(password=password)
+        seconds = max(2, int(self._context.network.connect_timeout))
+        silence = int(self._options.statement_timeout) + 30
+        arguments: dict[str, Any] = {"connect_timeout": seconds}
+        if self._options.kind == "postgresql":
+            arguments |= {"application_name": "snowflake-datapipe", **_KEEPALIVE}
+        elif self._options.kind in ("mysql", "mariadb"):
+            # As text, its driver would send a password in Latin-1.
+            arguments |= {"read_timeout": silence, "charset": "utf8mb4", "password": password.encode()}
+        else:
+            arguments = {"timeout": int(self._options.statement_timeout)}
+        engine = sqlalchemy.create_engine(url, connect_args=arguments, **shared)
+        if self._options.kind == "postgresql":
+            from collectors.sql.postgres import read_leniently  # noqa: PLC0415 - its driver is an extra
+
+            # First of all: SQLAlchemy itself asks for texts while it connects.
+            sqlalchemy.event.listen(engine, "connect", read_leniently, insert=True)
+        return engine
+
+    def _open_file(self) -> sqlite3.Connection:
+        path = Path(unquote(urlsplit(self._options.url).path).removeprefix("/"))
+        if not path.is_absolute():
+            path = Path("/") / path
+        if not path.is_file():
+            raise PermanentError(f"{self._where}: there is no file {path}", hint="correct url")
+        connection = sqlite3.connect(
+            path.as_uri() + "?mode=ro", uri=True, timeout=self._context.network.connect_timeout
+        )
+        connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+        return connection
+
+
+class Reading:
+    """What can be asked within `Server.reading`: one statement after the other."""
+
+    def __init__(
+        self,
+        server: Server,
+        connection: Connection,
+        options: SqlOptions,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._server = server
+        self._options = options
+        self._monotonic = monotonic
+        self._deadline = 0.0
+        self._connection = connection
+        if options.kind == "postgresql":
+            self._connection = connection.execution_options(postgresql_readonly=True)
+        with server.translating():
+            self._begin()
+
+    def columns(self, query: str) -> list[Column]:
+        """Return the columns of a query, as the database names them."""
+        probe = sqlalchemy.text(f"SELECT * FROM ({escaped(query)}) q WHERE 1 = :never")  # noqa: S608
+        small: frozenset[int] = frozenset()
+        times: frozenset[int] = frozenset()
+        if self._options.kind == "postgresql":
+            from collectors.sql.postgres import SMALL_TYPES, TIME_TYPES  # noqa: PLC0415 - as above
+
+            small, times = SMALL_TYPES, TIME_TYPES
+        with self._server.translating():
+            # The parameter has the driver send one statement and no more.
+            found = self._execute(probe.bindparams(never=0))
+            described = found.cursor.description if found.cursor else None
+            found.close()
+        found_names = {name for name, *_ in described or ()}
+        return [
+            Column(_as_written(name, found_names), kind in small, kind in times)
+            for name, kind, *_ in described or ()
+        ]
+
+    def value(self, statement: sqlalchemy.Select[Any]) -> Any:
+        """Return the one cell of a statement's first row."""
+        with self._server.translating():
+            return self._execute(statement).scalar()
+
+    def rows(self, statement: sqlalchemy.Select[Any]) -> Iterator[sqlalchemy.Row[Any]]:
+        """Yield the rows of a statement, a few at a time."""
+        count = max(10, MAX_FETCHED_CELLS // len(statement.selected_columns))
+        with self._server.translating():
+            result = self._execute(statement.execution_options(yield_per=count))
+            parts = result.partitions()
+        try:
+            while True:
+                with self._server.translating():
+                    self._restart_clock()
+                    part = next(parts, None)
+                if part is None:
+                    return
+                yield from part
+        finally:
+            with suppress(SQLAlchemyError):  # of a connection that is gone
+                result.close()
+
+    def _begin(self) -> None:
+        seconds = int(self._options.statement_timeout)
+        for statement in _BEGIN[self._options.kind]:
+            self._connection.execute(sqlalchemy.text(statement.format(s=seconds, ms=seconds * 1_000)))
+        if self._options.kind == "sqlite":
+            file = self._connection.connection.driver_connection
+            if isinstance(file, sqlite3.Connection):
+                file.set_progress_handler(lambda: self._monotonic() > self._deadline, _STEPS_PER_LOOK)
+
+    def _execute(self, statement: Any) -> CursorResult[Any]:
+        self._restart_clock()
+        return self._connection.execute(statement)
+
+    def _restart_clock(self) -> None:
+        self._deadline = self._monotonic() + self._options.statement_timeout
+
+
+def _as_written(name: str, names: set[str]) -> str:
+    """SQLite calls the second column of a name `name:1`; every other name is its own."""
+    plain, there, number = name.rpartition(":")
+    return plain if there and number.isdigit() and plain in names else name
+
+
+def escaped(query: str) -> str:
+    """Return a query of which SQLAlchemy changes nothing: no colon begins a parameter."""
+    kept = re.sub(r"\\(:\w*)(?![:\w])", r"\\\\\1", query)
+    return re.sub(r"(?<![:\w\\]):(?=\w+(?![:\w]))", r"\\:", kept)

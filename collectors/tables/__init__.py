@@ -1,0 +1,1 @@
+"""Tables as customers export them, as rows: CSV, JSON, NDJSON and workbooks, packed or not."""

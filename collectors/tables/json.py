@@ -1,0 +1,184 @@
+"""JSON as tables: an object is a row, and an array of them is read element by element.
+
+Invariants: numbers are exact; a key that stands twice, NaN and Infinity make a row with a problem, never a
+guess; a document is bounded where it must be held whole, an element where the array is streamed.
+"""
+
+import codecs
+import io
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from collectors.tables.unpack import read_at_most
+from outbox.errors import PermanentError
+
+MAX_DOCUMENT_BYTES = 16_000_000
+MAX_ELEMENT_CHARS = 1_000_000
+MAX_DIGITS = 400
+_CHUNK_BYTES = 64 * 1024
+_SPACE = re.compile(r"[ \t\r\n]*")
+_KIND = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
+
+class Twice(dict[str, Any]):
+    """An object in which a key stands twice."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Twice(found)
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) <= MAX_DIGITS else Decimal(text)
+
+
+def _fraction(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond all sense
+        return Decimal("Infinity")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_int=_integer, parse_float=_fraction, parse_constant=Decimal
+)
+
+
+def parse_object(text: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the object that a text is and "", or what there is of it and the problem with it."""
+    try:
+        found = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        return None, f"is no JSON: {error}"
+    return as_row(found)
+
+
+def as_row(found: Any) -> tuple[dict[str, Any] | None, str]:
+    """Return an object with its inner objects spread as `outer.inner`, and "" or what is wrong with it."""
+    if not isinstance(found, dict):
+        return None, f"is {_KIND.get(type(found), 'a number')}, not an object"
+    problem = "has a key that stands twice" if isinstance(found, Twice) else ""
+    return _spread(found), problem
+
+
+def _spread(found: dict[str, Any]) -> dict[str, Any]:
+    if not any(isinstance(value, dict) for value in found.values()):
+        return found
+    spread = dict(found)
+    for name, value in found.items():
+        if isinstance(value, dict):
+            for inner, item in value.items():
+                spread.setdefault(f"{name}.{inner}", item)
+    return spread
+
+
+def read_document(stream: io.BufferedReader, encoding: str, records: str) -> list[Any]:
+    """Return what `records` finds in the whole document; PermanentError where that is no list."""
+    content = read_at_most(stream, MAX_DOCUMENT_BYTES)
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise PermanentError(
+            f"is a JSON document of more than {MAX_DOCUMENT_BYTES:,} bytes",
+            hint="a list of objects, or an object a line, may be of any size",
+        )
+    try:
+        document = _DECODER.decode(content.decode("utf-8-sig" if encoding == "utf-8" else encoding))
+        found = jmespath.search(records, document)
+    except (ValueError, RecursionError, JMESPathError) as error:
+        raise PermanentError(f"is no JSON document: {error}") from error
+    if not isinstance(found, list):
+        raise PermanentError(f"has no list at {records}", hint="correct the section's records")
+    return found
+
+
+class ArrayElements:
+    """The elements of a JSON array, or the one object that a document is, decoded as they are reached."""
+
+    def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
+        self._buffer = ""
+        self._at = 0
+        self._ended = False
+        self._chunk_bytes = _CHUNK_BYTES
+
+    def __iter__(self) -> Iterator[tuple[Any, int]]:
+        """Yield each element and how many characters it had; PermanentError where the JSON is broken."""
+        first = self._peek()
+        if not first:
+            return
+        if first != "[":
+            yield self._element()
+            self._require_end()
+            return
+        self._at += 1
+        if self._peek() == "]":
+            self._at += 1
+            self._require_end()
+            return
+        while True:
+            yield self._element()
+            sign = self._peek()
+            self._at += 1
+            if sign == "]":
+                self._require_end()
+                return
+            if sign != ",":
+                raise PermanentError(
+                    f"is no whole JSON: {sign or 'the end'!r} follows an element of its list"
+                )
+
+    def _element(self) -> tuple[Any, int]:
+        self._peek()
+        while True:
+            try:
+                found, end = _DECODER.raw_decode(self._buffer, self._at)
+            except (json.JSONDecodeError, RecursionError) as error:
+                if self._ended or isinstance(error, RecursionError) or self._too_long():
+                    raise PermanentError(f"is no whole JSON: {_said(error)}") from error
+            else:
+                # A number at the very end may go on in the next chunk.
+                if self._ended or end < len(self._buffer):
+                    size, self._at = end - self._at, end
+                    return found, size
+            self._more()
+
+    def _too_long(self) -> bool:
+        return len(self._buffer) - self._at > MAX_ELEMENT_CHARS
+
+    def _peek(self) -> str:
+        """The next character that is no space, which is not taken; "" at the end."""
+        while True:
+            self._at = _SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr] # matches ""
+            if self._at < len(self._buffer):
+                self._chunk_bytes = _CHUNK_BYTES
+                return self._buffer[self._at]
+            if self._ended:
+                return ""
+            self._more()
+
+    def _more(self) -> None:
+        chunk = self._stream.read(self._chunk_bytes)
+        self._chunk_bytes = min(2 * self._chunk_bytes, MAX_ELEMENT_CHARS)
+        try:
+            text = self._decoder.decode(chunk, final=not chunk)
+        except UnicodeError as error:
+            raise PermanentError(f"is not in the source's encoding: {error}") from error
+        self._ended = not chunk
+        self._buffer, self._at = self._buffer[self._at :] + text, 0
+
+    def _require_end(self) -> None:
+        if self._peek():
+            raise PermanentError(
+                "goes on behind its JSON document", hint="an object a line? Then format = ndjson"
+            )
+
+
+def _said(error: Exception) -> str:
+    return error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"

@@ -1,0 +1,295 @@
+"""Tables as customers export them: CSV, JSON, NDJSON and workbooks, plain or packed, read into records.
+
+Invariants:
+- Streamed: memory does not grow with the table; workbooks and JSON documents have limits instead.
+- Where reading stopped it can go on: behind a line's bytes, or where these cannot be counted (packed, or
+  no lines), behind as many lines or rows.
+- A row that is no record is rejected with its line, and the next one is read. What is wrong with the whole
+  table (no such column, another encoding, a bomb) is a PermanentError, which does not name the table.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping as ByName
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import PurePosixPath
+from typing import IO, Any, NamedTuple
+
+from collectors.mapping.columns import Mapping, RowMapper
+from collectors.mapping.numbers import printable
+from collectors.mapping.options import plain, tidy
+from collectors.tables.json import ArrayElements, as_row, read_document
+from collectors.tables.lines import START, CsvRows, Lines, Place, Row, ndjson_rows
+from collectors.tables.options import DELIMITERS, HEADER, VALUE, TableOptions
+from collectors.tables.unpack import ARCHIVES, SUFFIXES, as_text, require_unpacked, unpacked
+from collectors.tables.workbook import sheet_rows
+from outbox.errors import PermanentError
+from outbox.record import Record, Rejected
+
+MAX_COLUMNS = 20_000
+SAMPLE_ROWS, SAMPLE_CHARS = 1_000, 4_000_000
+"""Objects name their columns each for itself: so many are looked at to know the columns there are."""
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".txt": "csv",
+    ".json": "json",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+}
+
+
+class Kind(NamedTuple):
+    """What a table's name says: its format, its packing ("" for none), its usual delimiter."""
+
+    format: str
+    packing: str
+    delimiter: str
+
+    @property
+    def grows(self) -> bool:
+        """Whether lines may be appended to it, and are found again by their offset."""
+        return self.format in ("csv", "ndjson") and not self.packing
+
+
+class Outcome(NamedTuple):
+    """What a row became (None: it says nothing), and the place behind it."""
+
+    found: Record | Rejected | None
+    place: Place
+
+
+def kind_of(name: str, options: TableOptions) -> Kind:
+    """Return what the name of a table says; PermanentError for one that is no table."""
+    path = PurePosixPath(name.replace("\\", "/").lower())
+    packing = SUFFIXES.get(path.suffix, "")
+    suffix = PurePosixPath(path.stem).suffix if packing else path.suffix
+    if suffix in ARCHIVES or suffix in SUFFIXES:
+        raise PermanentError(
+            "is an archive, or packed twice", hint="one layer of gzip or zstd is read; unpack the rest"
+        )
+    found = _FORMATS.get(suffix, "") if options.format == "auto" else options.format
+    if not found:
+        raise PermanentError(f"has no ending that is known: {suffix!a}", hint="set the section's format")
+    return Kind(found, packing, "\t" if suffix in (".tsv", ".tab") else ",")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to be read, from the place on: its bytes, its name, and where it is (`origin`, in few texts).
+
+    `extra` holds columns that the caller adds; their names begin with @. A stream that is to be read from
+    an offset is seekable.
+    """
+
+    stream: IO[bytes]
+    name: str
+    options: TableOptions
+    mapping: Mapping
+    origin: ByName[str, Any] = field(default_factory=dict)
+    extra: ByName[str, Any] = field(default_factory=dict)
+    place: Place = START
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """Yield what each row becomes; PermanentError says what is wrong with the whole table."""
+        kind = kind_of(self.name, self.options)
+        if kind.format == "xlsx":
+            unpacked_stream = unpacked(self.stream, kind.packing)
+            with closing(sheet_rows(unpacked_stream, self.options.sheet)) as found:
+                yield from self._cells(islice(_numbered(found), max(0, self.options.header - 1), None), "row")
+            return
+        stream = unpacked(self.stream, kind.packing)
+        require_unpacked(stream, kind.packing)
+        text, encoding, has_offsets = as_text(stream, self.options.encoding)
+        counts = has_offsets and kind.grows
+        lines = Lines(text, encoding, counts=counts)
+        if kind.format == "csv":
+            yield from self._csv(lines, kind)
+        elif kind.format == "ndjson":
+            yield from self._objects(ndjson_rows(lines), "line", lines)
+        else:
+            records = self.options.records
+            elements = (
+                ((found, 0) for found in read_document(text, encoding, records))
+                if records
+                else ArrayElements(text, encoding)
+            )
+            yield from self._objects(_elements(elements), "row")
+
+    def _csv(self, lines: Lines, kind: Kind) -> Iterator[Outcome]:
+        options = self.options
+        delimiter = DELIMITERS.get(options.delimiter, options.delimiter) or kind.delimiter
+        quote = "" if options.quote == "none" else options.quote
+        for _ in range(options.header - 1):
+            next(lines, None)
+        rows: Iterator[Row] = CsvRows(lines, delimiter=delimiter, quote=quote)
+        if self._goes_on_in(lines):
+            header = list(islice(rows, 1))
+            rows = chain(header, CsvRows(self._from_place(lines), delimiter=delimiter, quote=quote))
+        yield from self._cells(rows, "line")
+
+    def _goes_on_in(self, lines: Lines) -> bool:
+        return lines.counts and self.place.offset > 0
+
+    def _from_place(self, lines: Lines) -> Lines:
+        """The lines behind the place; what was read before it, a header, is let go."""
+        self.stream.seek(self.place.offset)
+        return Lines(unpacked(self.stream, ""), lines.encoding, self.place)
+
+    def _cells(self, rows: Iterator[Row], unit: str) -> Iterator[Outcome]:
+        """Map rows of cells, of which the first one is the header."""
+        first = next(rows, None)
+        if first is None:
+            return
+        if first.problem:
+            what = "header" if self.options.header else "first row"
+            hint = (
+                "set the section's encoding, such as cp1252"
+                if first.problem.startswith("is not in ")
+                else None
+            )
+            raise PermanentError(
+                f"has no {what} in {unit} {first.line}, which {printable(first.problem)}", hint=hint
+            )
+        if len(first.cells) > MAX_COLUMNS:
+            raise PermanentError(f"has {len(first.cells):,} columns; the limit is {MAX_COLUMNS:,}")
+        names = [_name(cell) for cell in first.cells]
+        if not self.options.header:
+            names, rows = [str(number) for number in range(1, len(first.cells) + 1)], chain([first], rows)
+        melt = _Melt(names, self.options.wide, self.mapping.needed) if self.options.wide else None
+        columns = [*self.extra, *(melt.columns if melt else names)]
+        mapper = self._bind_cells(columns, names)
+        extra, before = list(self.extra.values()), self.place
+        for row in rows:
+            if row.line <= self.place.line:
+                continue
+            origin = {**self.origin, unit: row.line}
+            if row.problem:
+                yield Outcome(mapper.reject(row.problem, row.cells, origin, is_row=False), row.place)
+            elif len(row.cells) < len(names) and _is_blank(row.cells):
+                yield Outcome(None, row.place)
+            elif melt and len(row.cells) < len(names):
+                problem = f"the row has {len(row.cells):,} cells, and {len(names):,} columns"
+                yield Outcome(mapper.reject(problem, row.cells, origin, is_row=False), row.place)
+            elif melt:
+                yield from melt.outcomes(row, before, mapper, extra, origin)
+            else:
+                yield Outcome(mapper([*extra, *row.cells], origin), row.place)
+            before = row.place
+
+    def _bind_cells(self, columns: Sequence[str], names: Sequence[str]) -> RowMapper:
+        try:
+            return self.mapping.bind(columns)
+        except PermanentError as error:
+            if len(names) == 1 and (sign := max(DELIMITERS.values(), key=names[0].count)) in names[0]:
+                word = next((word for word in ("tab", "space") if DELIMITERS[word] == sign), sign)
+                error.hint = f"it has one column only: is delimiter = {word} meant?"
+            raise
+
+    def _objects(self, rows: Iterator[Row], unit: str, lines: Lines | None = None) -> Iterator[Outcome]:
+        """Map objects. A column that no object of the sample has is missing, if no record can do without.
+
+        The sample is the table's beginning, also where reading goes on behind it.
+        """
+        sample, damage = _sample(rows)
+        if not sample and not damage:
+            return
+        try:
+            mapper = self._bind_objects(sample)
+        except PermanentError as error:
+            raise damage or error from error
+        rows = chain(sample, [] if damage else rows)
+        if lines and self._goes_on_in(lines):
+            rows = ndjson_rows(self._from_place(lines))
+        for row in rows:
+            if row.line <= self.place.line:
+                continue
+            origin = {**self.origin, unit: row.line}
+            if row.problem or not isinstance(row.cells, dict):
+                yield Outcome(mapper.reject(row.problem, row.cells, origin, is_row=False), row.place)
+            else:
+                yield Outcome(mapper({**row.cells, **self.extra}, origin), row.place)
+        if damage:  # what stands before it was read
+            raise damage
+
+    def _bind_objects(self, sample: Sequence[Row]) -> RowMapper:
+        objects = [row.cells for row in sample if isinstance(row.cells, dict)]
+        if not objects:
+            problem = printable(sample[0].problem) if sample else "is missing"
+            raise PermanentError(f"has no row that can be read: the first one {problem}")
+        names = dict.fromkeys(chain(self.extra, *objects))
+        there = {tidy(name) for name in names}
+        values = {column.column for column in self.mapping.values}
+        needed = {*self.mapping.entity, *self.mapping.time, *(values if not values & there else ())}
+        absent = [name for name in self.mapping.needed if name not in there and name not in needed]
+        return self.mapping.bind([*names, *absent])
+
+
+class _Melt:
+    """Turns a wide row into rows: the columns that stay, then @header and @value."""
+
+    def __init__(self, names: Sequence[str], wide: Sequence[str], needed: Sequence[str]) -> None:
+        tidied = [tidy(name) for name in names]
+        wanted = [plain(name) for name in wide]
+        if missing := [name for name in wanted if name not in tidied and name != "*"]:
+            raise PermanentError(f"has no column {', '.join(missing)} of those that are wide")
+        every = "*" in wanted
+        self._turned = [
+            number
+            for number, name in enumerate(tidied)
+            if name and (name in wanted or (every and name not in needed))
+        ]
+        turned = set(self._turned)
+        self._kept = [number for number in range(len(names)) if number not in turned]
+        self._names = tidied
+        self.columns = [*(names[number] for number in self._kept), HEADER, VALUE]
+
+    def outcomes(
+        self, row: Row, before: Place, mapper: RowMapper, extra: Sequence[Any], origin: dict[str, Any]
+    ) -> Iterator[Outcome]:
+        """Yield what each cell of a wide row becomes; only the last one moves the place behind the row."""
+        cells = list(row.cells)
+        kept = [*extra, *(cells[number] for number in self._kept)]
+        for number in self._turned:
+            name = self._names[number]
+            yield Outcome(mapper([*kept, name, cells[number]], {**origin, "column": name}), before)
+        yield Outcome(None, row.place)
+
+
+def _sample(rows: Iterator[Row]) -> tuple[list[Row], PermanentError | None]:
+    """Return the first rows, and the damage that ended them early, or None."""
+    sample, size = [], 0
+    try:
+        for row in rows:
+            sample.append(row)
+            size += row.size
+            if len(sample) >= SAMPLE_ROWS or size > SAMPLE_CHARS:
+                break
+    except PermanentError as error:
+        return sample, error
+    return sample, None
+
+
+def _numbered(rows: Iterable[list[Any]]) -> Iterator[Row]:
+    for number, cells in enumerate(rows, 1):
+        yield Row(cells, number, Place(0, number))
+
+
+def _elements(elements: Iterable[tuple[Any, int]]) -> Iterator[Row]:
+    for number, (found, size) in enumerate(elements, 1):
+        cells, problem = as_row(found)
+        yield Row([found] if cells is None else cells, number, Place(0, number), problem, size)
+
+
+def _name(cell: Any) -> str:
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return "" if cell is None else str(cell)
+
+
+def _is_blank(cells: Sequence[Any] | ByName[str, Any]) -> bool:
+    return all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells)

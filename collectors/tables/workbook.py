@@ -1,0 +1,204 @@
+"""Workbooks (.xlsx), looked at before they are opened. Needs the extra `excel`.
+
+Invariants:
+- The library that reads workbooks allocates what they claim. So it gets to see only what was inflated here
+  within limits, and a sheet whose cells, and whose repeated texts, fit into memory.
+- What it does all the same, a process of its own does: if that dies, one file cannot be read.
+"""
+
+import importlib.util
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import zipfile
+import zlib
+from collections.abc import Generator
+from contextlib import closing
+from typing import IO, Any
+
+import msgspec
+
+from collectors.mapping.cells import restored
+from collectors.mapping.numbers import printable
+from collectors.tables.unpack import read_at_most
+from outbox.errors import PermanentError
+
+MAX_FILE_BYTES = 32_000_000
+MAX_PARTS = 2_000
+MAX_XML_BYTES = 64_000_000
+MAX_CELLS = 5_000_000
+MAX_ROW, MAX_COLUMN = 1_048_576, 16_384
+MAX_READING_S = 300.0
+MAX_TEXT_BYTES = 256_000_000
+"""Of all texts of a sheet together, a text that many cells share counted for each of them."""
+_OLE = b"\xd0\xcf\x11\xe0"
+_HINT_SIZE = "export it as CSV, which may be of any size"
+_START = re.compile(rb"<(?:[^\s<>/:!?]+:)?(c|row)(?=[\s/>])")
+_TAG = re.compile(rb"""((?:\s+[^\s=<>/"']+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*)\s*/?>""")
+_PLACE = re.compile(rb"""\s(?:[^\s=<>/"':]+:)?r\s*=\s*["']([^"']*)["']""")
+_CELL_PLACE = re.compile(rb"([A-Z]{1,3})([0-9]{1,7})")
+_COUNTS = re.compile(rb"""\s(?:uniqueCount|count)\s*=\s*(?:"[^"]*"|'[^']*')""")
+_SHARED = re.compile(rb"""\bt\s*=\s*["']s["'][^>]*>\s*<(?:\w+:)?v[^>]*>\s*([0-9]+)""")
+_SHARES = re.compile(rb"""\bt\s*=\s*["']s["']""")
+_TEXT_ITEM = re.compile(rb"<(?:\w+:)?si(?:\s[^>]*)?(?:/>|>(.*?)</(?:\w+:)?si\s*>)", re.DOTALL)
+
+
+def sheet_rows(stream: IO[bytes], sheet: str) -> Generator[list[Any], None, None]:
+    """Yield the rows of a sheet ("": the first), from its first on; PermanentError says why none."""
+    if importlib.util.find_spec("python_calamine") is None:
+        raise PermanentError(
+            "is a workbook, and nothing is installed that reads it", hint="install the extra excel"
+        )
+    content = read_at_most(stream, MAX_FILE_BYTES)
+    if len(content) > MAX_FILE_BYTES:
+        raise PermanentError(f"is a workbook of more than {MAX_FILE_BYTES:,} bytes", hint=_HINT_SIZE)
+    names: list[str] | None = None
+    with closing(told(_checked(content), sheet)) as lines:
+        for line in lines:
+            match line:
+                case list():
+                    yield line
+                case {"sheets": list(found)}:
+                    names = found
+                case {"end": True}:
+                    return
+                case {"error": text}:
+                    raise PermanentError(f"is no workbook that can be read: {printable(str(text))}")
+    if names is None or (names and (not sheet or sheet in names)):
+        raise PermanentError(
+            "is no workbook that can be read: the process that read it died", hint="export it as CSV"
+        )
+    if not names:
+        raise PermanentError("is no workbook that can be read: it has no sheet")
+    shown = printable(", ".join(names[:20]))
+    raise PermanentError(f"has no sheet {sheet}; its sheets are {shown}", hint="correct the section's sheet")
+
+
+def told(content: bytes, sheet: str) -> Generator[Any, None, None]:
+    """Yield what a process of its own tells of a workbook, line by line; it ends when the process does."""
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-P", "-m", "collectors.tables.workbook_process", sheet]
+    with subprocess.Popen(  # noqa: S603 - this program itself
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ
+    ) as process:
+        limit = threading.Timer(MAX_READING_S, process.kill)
+        limit.daemon = True
+        limit.start()
+        try:
+            if process.stdin is None or process.stdout is None:
+                return
+            try:
+                process.stdin.write(content)
+                process.stdin.close()
+            except OSError:  # it died before it had heard all
+                return
+            for line in process.stdout:
+                if not line.endswith(b"\n"):
+                    return
+                is_plain = b'{"$' not in line
+                yield msgspec.json.decode(line) if is_plain else json.loads(line, object_hook=restored)
+        finally:
+            limit.cancel()
+            process.kill()
+
+
+def _checked(content: bytes) -> bytes:
+    """Return the workbook's XML alone, inflated here, in a new container without compression."""
+    if content.startswith(_OLE):
+        raise PermanentError(
+            "is protected by a password, or is an old .xls", hint="save it as .xlsx without a password"
+        )
+    plain = io.BytesIO()
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed, zipfile.ZipFile(plain, "w") as copy:
+            parts = packed.infolist()
+            if len(parts) > MAX_PARTS or len({part.filename for part in parts}) < len(parts):
+                raise PermanentError(f"is a workbook of {len(parts):,} parts, or has one twice")
+            if sum(part.file_size for part in parts) > 2 * MAX_XML_BYTES:
+                raise PermanentError(f"unfolds into more than {2 * MAX_XML_BYTES:,} bytes", hint=_HINT_SIZE)
+            texts: list[int] = []
+            for part in sorted(parts, key=lambda part: "sharedStrings" not in part.filename):
+                if part.filename.endswith((".xml", ".rels")):
+                    room = MAX_XML_BYTES - plain.tell()
+                    xml = _inflated(packed, part, room)
+                    if "sharedStrings" in part.filename:
+                        xml = _COUNTS.sub(b"", xml)  # memory is reserved for what it says
+                        texts = [len(match[1] or b"") for match in _TEXT_ITEM.finditer(xml)]
+                    elif "worksheets/" in part.filename and part.filename.endswith(".xml"):
+                        _require_bounded(xml, texts)
+                    copy.writestr(zipfile.ZipInfo(part.filename), xml)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,  # what zipfile says of a compression that it does not know
+        EOFError,
+        RuntimeError,
+        OSError,
+        ValueError,
+    ) as error:
+        raise PermanentError(f"is no workbook that can be read: {error}") from error
+    return plain.getvalue()
+
+
+def _inflated(packed: zipfile.ZipFile, part: zipfile.ZipInfo, room: int) -> bytes:
+    with packed.open(part) as file:
+        xml = read_at_most(file, max(room, 0))
+        if len(xml) > room:
+            raise PermanentError(f"unfolds into more than {MAX_XML_BYTES:,} bytes of XML", hint=_HINT_SIZE)
+    if b"\0" in xml or b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:
+        raise PermanentError(f"is no workbook that can be read: {part.filename[:60]!a} is no plain XML")
+    return xml
+
+
+def _require_bounded(xml: bytes, texts: list[int]) -> None:
+    """Count the cells that the sheet spans and the bytes of their texts, rather too many than too few."""
+    columns = rows = cells = unplaced_rows = column = 0
+    for start in _START.finditer(xml):
+        tag = _TAG.match(xml, start.end())
+        places = _PLACE.findall(tag[1]) if tag else []
+        if not tag or len(places) > 1:
+            raise PermanentError("is no workbook that can be read: a cell is no plain XML")
+        if start[1] == b"row":
+            column, row = 0, _number(places[0], MAX_ROW) if places else 0
+            unplaced_rows += not places
+        else:  # one without a place stands behind the one before it
+            cells += 1
+            column, row = _placed(places[0]) if places else (column + 1, 0)
+        columns, rows = max(columns, column), max(rows, row)
+    rows += unplaced_rows
+    if columns * rows > MAX_CELLS or cells > MAX_CELLS:
+        raise PermanentError(
+            f"spans {rows:,} rows and {columns:,} columns: more than {MAX_CELLS:,} cells", hint=_HINT_SIZE
+        )
+    longest = max(texts, default=0)
+    if longest * cells > MAX_TEXT_BYTES:
+        shared = [int(match[1]) for match in _SHARED.finditer(xml)]
+        unclear = sum(1 for _ in _SHARES.finditer(xml)) - len(shared)
+        if sum(texts[n] if n < len(texts) else 0 for n in shared) + unclear * longest > MAX_TEXT_BYTES:
+            raise PermanentError(f"holds more than {MAX_TEXT_BYTES:,} bytes of text", hint=_HINT_SIZE)
+
+
+def _placed(place: bytes) -> tuple[int, int]:
+    match = _CELL_PLACE.fullmatch(place)
+    if not match:
+        raise PermanentError(f"is no workbook that can be read: {place[:20]!a} is no place of a cell")
+    return _column(match[1]), _number(match[2], MAX_ROW)
+
+
+def _number(digits: bytes, most: int) -> int:
+    if not digits.isdigit() or len(digits) > 7 or not 0 < int(digits) <= most:
+        raise PermanentError(f"is no workbook that can be read: {digits[:20]!a} is no row")
+    return int(digits)
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - 64
+    if number > MAX_COLUMN:
+        raise PermanentError(f"is no workbook that can be read: {letters!a} is no column")
+    return number
