@@ -146,7 +146,10 @@ def test_one_object_that_is_always_refused_blocks_no_other(agent):
         with pytest.raises(ObjectError, match="too large"):
             upload(agent, store)
         assert sent(agent) == [1, 2, 3, 4, 7, 8, 9, 10, 11, 12]
-    assert agent.database.execute("SELECT what, why FROM problems") == [("batch 3", "too large")]
+    # Of the batch: how old the backlog is, the view asks the real clock, and this agent has a still one.
+    assert agent.database.execute("SELECT what, why FROM problems WHERE what NOT LIKE 'backlog%'") == [
+        ("batch 3", "too large")
+    ]
 
 
 def test_a_transient_error_of_one_object_ends_with_75_and_the_others_pass(agent):
