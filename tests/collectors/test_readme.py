@@ -70,7 +70,7 @@ def test_the_example_takes_no_answer_for_another(serve, make_http):
 
 def test_the_example_is_short():
     lines = [line for line in block("python").splitlines() if line.strip()]
-    assert len(lines) < 40
+    assert len(lines) < 45, "it fits on a screen, the list of its imports included"
     assert max(map(len, lines)) <= 110
 
 

@@ -6,10 +6,17 @@ from datetime import datetime
 import msgspec
 from pydantic import Field
 
-from collectors.collector import Context, SourceOptions, Window
-from collectors.http.client import Answer, check_status
-from outbox.errors import PermanentError, TransientError
-from outbox.record import Page, Record
+from collectors import (
+    Answer,
+    Context,
+    Page,
+    PermanentError,
+    Record,
+    SourceOptions,
+    TransientError,
+    Window,
+    check_status,
+)
 
 
 class MeterOptions(SourceOptions):
