@@ -12,7 +12,6 @@ Answer Collector ConfigError Context DataError Duration Flag Http Lines LoginRef
 PermanentError Record Rejected Rereads SecretRef Size SourceOptions TransientError Window Zone check_status
 """
 HEAVY = (
-    "apsw",
     "boto3",
     "botocore",
     "calamine",
