@@ -275,6 +275,8 @@ def outbox(tmp_path, monkeypatch, capsys):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "100")
+    # this machine may have an agent of its own
+    monkeypatch.setattr(sys.modules["outbox.cli.app"], "default_folder", lambda: tmp_path / "default")
     usual = tmp_path / AGENT_FOLDER
 
     def outbox(*arguments, stdin="", cwd=None):

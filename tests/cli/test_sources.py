@@ -13,8 +13,8 @@ def row(result, name):
     return " ".join(found.split())
 
 
-def test_the_kinds_that_are_shipped_say_what_they_read(program):
-    result = program("sources")
+def test_the_kinds_that_are_shipped_say_what_they_read(outbox):
+    result = outbox("sources")
     assert result.code == 0
     assert "Weather of places, from Open-Meteo" in row(result, "open_meteo")
     first = load("files").__doc__.strip().split()[:5]
