@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from collectors.http.client import Http
-from outbox.config.options import Duration, Flag, Options, SecretRef, Zone
+from outbox.config.options import Duration, Flag, Fresh, Options, SecretRef, Zone
 from outbox.config.sections import NetworkOptions
 from outbox.record import Page, Record, Rejected
 
@@ -19,6 +19,11 @@ class SourceOptions(Options):
 
     collector: str = Field(description="The kind of source; what is installed: outbox sources.")
     every: Duration = Field(900.0, description="How often the scheduled collect is expected to run.")
+    fresh: Fresh | None = Field(
+        None,
+        description="Nothing new for so long is a problem in status. Empty: three times its own rhythm, at "
+        "least a day; off: never.",
+    )
     enabled: Flag = Field(True, description="no: this source is left out of every collect.")
     timezone: Zone | None = Field(None, description="Zone of times without one; empty: that of [agent].")
 

@@ -30,6 +30,7 @@ from outbox.errors import (
     TransientError,
 )
 from outbox.machine.disk import network_drive
+from outbox.witness import read_witness
 
 APPLICATION_ID = 0x4F757462  # "Outb"
 MIN_SQLITE = 3_051_003
@@ -42,6 +43,10 @@ _FULL, _INCREMENTAL, _MEMORY = 2, 2, 2
 Row = tuple[Any, ...]
 
 
+class BusyError(TransientError):
+    """Another program has been writing into the database for too long."""
+
+
 class Database:
     """An open outbox database; close it, or use it as a context manager."""
 
@@ -49,6 +54,7 @@ class Database:
         self.path = path
         self.connection = connection
         self.version = version
+        self._waited = False
 
     @classmethod
     def open(cls, path: Path, *, readonly: bool = False) -> Self:
@@ -124,9 +130,25 @@ class Database:
         return self.connection.changes()
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything that the block reads be of one moment, whatever is written meanwhile."""
+        if self.connection.in_transaction:
+            yield
+            return
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with suppress(apsw.Error):  # the block's own error says more; nothing was written
+                self.connection.execute("ROLLBACK")
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run the block as one BEGIN IMMEDIATE transaction; any exception rolls it back and comes through."""
-        self.execute("BEGIN IMMEDIATE")
+        """Run the block as one BEGIN IMMEDIATE transaction; any exception rolls it back and comes through.
+
+        Another writer is waited for, for 30 s; once in vain, no longer until it was let in again: BusyError.
+        """
+        self._begin()
         try:
             version = self.value("PRAGMA user_version")
             if version != self.version:
@@ -142,9 +164,27 @@ class Database:
                     self.connection.execute("ROLLBACK")
             raise
 
+    def _begin(self) -> None:
+        try:
+            self.execute("BEGIN IMMEDIATE")
+        except BusyError:
+            self.connection.set_busy_timeout(0)  # who comes next need not wait for the same program again
+            self._waited = True
+            raise
+        if self._waited:
+            self.connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            self._waited = False
+
 
 def _require_ours(path: Path) -> None:
     if not path.exists():
+        if known := read_witness(path):
+            raise PermanentError(
+                f"there is no database at {path}, and there was one: its witness knows that agent "
+                f"{known.agent_id[:8]} had sealed up to sequence {known.last_sequence:,}",
+                hint="put outbox.db back from a backup, then run: outbox agent renew; without a backup: "
+                "outbox init, then outbox agent renew",
+            )
         raise PermanentError(
             f"there is no database at {path}",
             hint="make one with: outbox init; or correct [agent] folder",
@@ -233,7 +273,10 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (apsw.BusyError, apsw.LockedError) as error:
-        raise TransientError(f"{path} is busy: another program has been writing for 30 s") from error
+        raise BusyError(
+            f"{path} is busy: another program has been writing for 30 s",
+            hint="close what has it open for writing: DB Browser, a sqlite3 prompt within BEGIN, a backup",
+        ) from error
     except apsw.FullError as error:
         raise _disk_full(path) from error
     except (apsw.CorruptError, apsw.NotADBError) as error:

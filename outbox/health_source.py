@@ -42,10 +42,6 @@ FROM (SELECT min(first_sequence) AS beginning FROM agents)
 """
 _UNRESOLVED = "SELECT source, count(*) FROM rejected WHERE resolved_at IS NULL GROUP BY source"
 _PREDECESSOR = "SELECT agent_id FROM agents ORDER BY id DESC LIMIT 1 OFFSET 1"
-_CLOCK_OFFSET = """
-SELECT clock_offset_s FROM runs WHERE command = 'upload' AND clock_offset_s IS NOT NULL
-ORDER BY id DESC LIMIT 1
-"""
 _SQLITE = "SELECT sqlite_version()"
 _LAST_EXIT = """
 SELECT exit_code FROM runs WHERE command = 'collect' AND source = ? AND exit_code IS NOT NULL
@@ -157,7 +153,9 @@ class HealthSource:
         mark, moment = _decode(bookmarks.get("", "")), self._now()
         if mark and not self._is_due(mark, moment):
             return
-        records = list(self._state(moment))
+        health = self._looked()
+        with self._database.snapshot():
+            records = list(self._state(moment, health))
         last = mark.run_id if mark else 0
         end = self._database.value(
             _GOING_ON, (last, timestamp(moment - _SURELY_OVER), timestamp(moment + _SURELY_OVER))
@@ -181,8 +179,12 @@ class HealthSource:
         # A look in the future: the clock was wrong, now or then, and that is worth a word.
         return not 0 <= (moment - mark.looked_at).total_seconds() < self._every_s * SLACK
 
-    def _state(self, moment: datetime) -> Iterator[Record]:
+    def _looked(self) -> Health:
+        """The state; what is missing a second look confirms, since the record that says so stays for ever."""
         health = self._examine()
+        return self._examine() if health.missing else health
+
+    def _state(self, moment: datetime, health: Health) -> Iterator[Record]:
         unresolved: dict[str, int] = dict(self._database.execute(_UNRESOLVED))
         yield Record(
             stream="health",
@@ -218,7 +220,7 @@ class HealthSource:
             "database_bytes": database_bytes(self._database),
             "version": __version__,
             "sqlite_version": self._database.value(_SQLITE),
-            "clock_offset_s": self._database.value(_CLOCK_OFFSET),
+            "clock_offset_s": health.clock_offset_s,
             "predecessor_agent": self._database.value(_PREDECESSOR),
             "upload_key": key.last_letters,
             "upload_key_age_s": key.age_s,

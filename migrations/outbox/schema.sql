@@ -235,31 +235,45 @@ WHERE o.status = 'pending'
     0)
 ORDER BY o.sequence;
 
-CREATE VIEW problems AS -- What needs a person, and why. Empty is good.
-SELECT 'source ' || r.source AS what, r.error AS why, r.started_at AS since
+CREATE VIEW problems AS -- What is wrong, why, since when and for how many runs. Empty is good. Exit code 75: the next run may succeed.
+SELECT
+  CASE r.command WHEN 'collect' THEN 'source ' || r.source ELSE r.command END AS what,
+  r.error AS why,
+  (SELECT min(started_at) FROM runs AS f
+   WHERE f.command = r.command AND f.source = r.source AND f.exit_code <> 0 AND f.id > coalesce(
+     (SELECT max(id) FROM runs WHERE command = r.command AND source = r.source AND exit_code = 0), 0)) AS since,
+  (SELECT count(*) FROM runs AS f
+   WHERE f.command = r.command AND f.source = r.source AND f.exit_code <> 0 AND f.id > coalesce(
+     (SELECT max(id) FROM runs WHERE command = r.command AND source = r.source AND exit_code = 0), 0)) AS runs,
+  r.exit_code
 FROM runs AS r
-WHERE r.command = 'collect' AND r.exit_code <> 0
-  AND r.id = (SELECT max(id) FROM runs WHERE command = 'collect' AND source = r.source AND exit_code IS NOT NULL)
+WHERE r.exit_code <> 0
+  AND r.id IN (SELECT max(id) FROM runs WHERE exit_code IS NOT NULL GROUP BY command, source)
 UNION ALL
-SELECT r.command, r.error, r.started_at
-FROM runs AS r
-WHERE r.command <> 'collect' AND r.exit_code <> 0
-  AND r.id = (SELECT max(id) FROM runs WHERE command = r.command AND exit_code IS NOT NULL)
-UNION ALL
-SELECT 'batch ' || id, coalesce(last_error, 'not confirmed'), sealed_at
+SELECT 'batch ' || id, coalesce(last_error, 'not confirmed'), sealed_at, attempts, NULL
 FROM batches
 WHERE status = 'sealed' AND attempts > 0
+  -- else it is the upload's own fault, told above
+  AND 0 = coalesce(
+    (SELECT exit_code FROM runs WHERE command = 'upload' AND exit_code IS NOT NULL ORDER BY id DESC LIMIT 1), 0)
 UNION ALL
 SELECT
-  'rejected of ' || source,
+  'rejected inputs of ' || source,
   CASE count(*) WHEN 1 THEN '1 input' ELSE count(*) || ' inputs' END || ' could not become records, as: ' || max(reason)
     || char(10) || 'Hint: outbox rejected list --source ' || source,
-  min(first_at)
+  min(first_at),
+  0,
+  NULL
 FROM rejected
 WHERE resolved_at IS NULL
 GROUP BY source
 UNION ALL
-SELECT 'backlog of ' || source, records || ' records wait, the oldest for more than a day', oldest
-FROM backlog
-WHERE julianday('now') - julianday(oldest) > 1;
+SELECT 'backlog', 'the oldest record that waits was collected more than a day ago', collected_at, 0, NULL
+FROM outbox
+-- by position, not by a scan: the first that no confirmed batch holds
+WHERE sequence = coalesce(
+    (SELECT min(first_sequence) FROM batches WHERE status = 'sealed'),
+    (SELECT max(last_sequence) + 1 FROM batches),
+    (SELECT min(sequence) FROM outbox))
+  AND julianday('now') - julianday(collected_at) > 1;
 

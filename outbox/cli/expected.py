@@ -3,11 +3,14 @@
 Read from the configuration's text, since no collector need be loaded for it.
 """
 
+from contextlib import suppress
+from datetime import UTC, datetime
+
 from outbox.cli.app import now
 from outbox.config.file import OWN_SOURCE, SOURCE, Config
-from outbox.config.options import parse_duration_s
+from outbox.config.options import parse_duration_s, parse_fresh_s
 from outbox.database import Database
-from outbox.health import Health, examine
+from outbox.health import Expected, Health, examine
 from outbox.health_source import HealthOptions
 
 _DEFAULT_EVERY_S = 900.0
@@ -26,7 +29,25 @@ def is_enabled(config: Config, source: str) -> bool:
 
 def examined(config: Config, database: Database) -> Health:
     """Return the state of the agent."""
-    return examine(database, every_s=expected_s(config), upload_every_s=config.upload.every, now=now)
+    configured_at = None
+    with suppress(OSError, OverflowError, ValueError):
+        configured_at = datetime.fromtimestamp(config.file.path.stat().st_mtime, UTC)
+    every_s = expected_s(config)
+    expected = Expected(
+        every_s=every_s,
+        upload_every_s=config.upload.every,
+        fresh_s={name: fresh_s for name in every_s if (fresh_s := _fresh_s(config, name)) is not None},
+        floor_bytes=config.agent.disk_floor,
+        configured_at=configured_at,
+    )
+    return examine(database, expected, now=now)
+
+
+def _fresh_s(config: Config, source: str) -> float | None:
+    try:
+        return parse_fresh_s(config.file.text(SOURCE + source, "fresh") or "")
+    except ValueError:
+        return None
 
 
 def _every_s(config: Config, source: str) -> float:

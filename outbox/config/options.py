@@ -52,6 +52,11 @@ def parse_duration_s(text: str) -> float:
     return seconds
 
 
+def parse_fresh_s(text: str) -> float:
+    """Return seconds for a duration, 0.0 for `off`; ValueError says how to write one."""
+    return 0.0 if text.strip().lower() in ("off", "0") else parse_duration_s(text)
+
+
 def format_duration(seconds: float) -> str:
     """Return the duration in the largest unit that leaves a whole number."""
     for unit in "wdhm":
@@ -159,6 +164,7 @@ def _text(parse: Callable[[str], object]) -> BeforeValidator:
 
 
 Duration = Annotated[float, _text(parse_duration_s), PlainSerializer(format_duration)]
+Fresh = Annotated[float, _text(parse_fresh_s), PlainSerializer(lambda s: format_duration(s) if s else "off")]
 Size = Annotated[int, _text(parse_bytes), PlainSerializer(format_bytes)]
 Flag = Annotated[bool, _text(_flag), PlainSerializer(lambda on: "yes" if on else "no")]
 Names = Annotated[tuple[str, ...], _text(_names), PlainSerializer(", ".join)]

@@ -33,10 +33,17 @@ def require_room(folder: Path, floor_bytes: int) -> None:
     free = free_bytes(folder)
     if free < floor_bytes:
         raise DiskFullError(
-            f"{free / 1e9:.1f} GB are free on the disk of {folder}; collecting waits below "
+            f"{_shown(free)} are free on the disk of {folder}; collecting waits below "
             f"{format_bytes(floor_bytes)}. Nothing was lost",
             hint="make room, or lower [agent] disk_floor; uploading goes on; outbox vacuum gives space back",
         )
+
+
+def _shown(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
 
 
 class Reserve:

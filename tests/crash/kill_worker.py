@@ -110,7 +110,7 @@ LOOKS = {
         WHERE first_sequence <> before + 1""",
     "nobody is needed": """
         SELECT what || ': ' || why FROM problems
-        WHERE what NOT LIKE 'rejected of %' AND why NOT LIKE 'another collect of %'""",
+        WHERE what NOT LIKE 'rejected inputs of %' AND why NOT LIKE 'another collect of %'""",
 }
 """What an operator sees in one read transaction, at any moment: each of these is 0 or NULL."""
 

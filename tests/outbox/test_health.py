@@ -4,14 +4,20 @@ import pytest
 
 from outbox.delivery import Limits
 from outbox.errors import PermanentError
-from outbox.health import examine
+from outbox.health import Expected, examine
 from outbox.record import Rejected
 from outbox.runs import recorded
 from tests.support.agent import record
 
+SCHEDULED = "Hint: does the scheduled task still run, and as the account that owns this folder?"
 
-def look(agent):
-    return examine(agent.database, every_s={"weather": 900.0}, upload_every_s=300.0, now=agent.clock)
+
+def look(agent, **changes):
+    return examine(agent.database, expected(**changes), now=agent.clock)
+
+
+def expected(**changes):
+    return Expected(**({"every_s": {"weather": 900.0}, "upload_every_s": 300.0} | changes))
 
 
 def test_a_new_agent_is_healthy_and_has_nothing(agent):
@@ -49,11 +55,10 @@ def test_a_failed_run_is_a_problem_until_one_succeeds(agent, clock):
             raise PermanentError("access denied", hint="ask head office")
     health = look(agent)
     assert [(p.what, p.why) for p in health.problems] == [("upload", "access denied\nHint: ask head office")]
-    assert (health.refused_runs, health.refused_since) == (2, "2026-11-23T02:05:00.000Z")
+    assert health.problems[0][2:] == ("2026-11-23T02:05:00.000Z", 2)
     with recorded(agent.database, "upload", now=clock):
         pass
     assert look(agent).problems == ()
-    assert look(agent).refused_runs == 0
 
 
 def test_a_source_that_fails_is_named_and_another_ones_success_does_not_hide_it(agent, clock):
@@ -67,18 +72,25 @@ def test_a_source_that_fails_is_named_and_another_ones_success_does_not_hide_it(
 def test_rejected_inputs_are_a_problem(agent):
     agent.collect(rejected=[Rejected("no time", "{}"), Rejected("no time", "[]")])
     (problem,) = look(agent).problems
-    assert problem.what == "rejected of weather"
+    assert problem.what == "rejected inputs of weather"
     assert problem.why == (
         "2 inputs could not become records, as: no time\nHint: outbox rejected list --source weather"
     )
 
 
 def test_silence_is_a_problem(agent, clock):
+    with recorded(agent.database, "upload", now=clock):
+        pass
     clock.advance(minutes=59)
-    assert look(agent).problems == ()
+    assert look(agent, upload_every_s=3_600).problems == ()
     clock.advance(minutes=2)
-    assert [problem.what for problem in look(agent).problems] == ["collect weather"]
-    assert look(agent).problems[0].why == "has not run for 1.0 h; expected every 15m"
+    (problem,) = look(agent, upload_every_s=3_600).problems
+    assert problem == (
+        "collect",
+        f"has not run for 61 min, expected every 15 min\n{SCHEDULED}",
+        "2026-11-23T02:00:00.000Z",
+        0,
+    )
 
 
 def test_a_killed_run_is_no_problem_and_no_success(agent, clock):

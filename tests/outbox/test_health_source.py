@@ -10,7 +10,7 @@ import pytest
 from outbox.agents import renew
 from outbox.delivery import Limits
 from outbox.errors import DataError, PermanentError
-from outbox.health import examine
+from outbox.health import Expected, examine
 from outbox.health_source import MAX_RUNS_A_PAGE, HealthSource, UploadKey, database_bytes
 from outbox.record import Page, Rejected
 from outbox.runs import note_clock, recorded
@@ -29,7 +29,7 @@ def made(agent, clock, expected=(("weather", EVERY_S), ("agent", EVERY_S))):
         agent.database,
         every_s=EVERY_S,
         expected_s=dict(expected),
-        examine=lambda: examine(agent.database, every_s=dict(expected), upload_every_s=300.0, now=clock),
+        examine=lambda: examine(agent.database, Expected(dict(expected), 300.0), now=clock),
         upload_key=lambda: UploadKey("7Q2F", 86_400.0),
         now=clock,
     )

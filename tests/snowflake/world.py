@@ -11,7 +11,7 @@ from typing import Any
 from outbox.agents import make_database, renew
 from outbox.database import Database
 from outbox.delivery import Delivery, Limits
-from outbox.health import examine
+from outbox.health import Expected, examine
 from outbox.health_source import HealthSource, UploadKey
 from outbox.record import Page, Record, Rejected
 from outbox.retry import Retry
@@ -81,9 +81,7 @@ class Sender:
             self.database,
             every_s=900.0,
             expected_s={"weather": 900.0},
-            examine=lambda: examine(
-                self.database, every_s={"weather": 900.0}, upload_every_s=300.0, now=clock
-            ),
+            examine=lambda: examine(self.database, Expected({"weather": 900.0}, 300.0), now=clock),
             upload_key=lambda: UploadKey("7Q2F", 86_400.0),
             now=clock,
         )

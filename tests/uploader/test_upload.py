@@ -236,7 +236,7 @@ def test_a_damaged_batch_is_sealed_again_delivered_with_its_loss_and_ends_with_6
     assert batch.object_key not in store.puts
     lines = b"".join(decompress(store.objects[key], "zstd") for key in sorted(store.objects))
     assert [("lost" in json.loads(line)) for line in lines.splitlines()] == [True, False, False, False]
-    assert agent.database.execute("SELECT what FROM problems") == [("rejected of weather",)]
+    assert agent.database.execute("SELECT what FROM problems") == [("rejected inputs of weather",)]
     upload(agent, store)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -14,11 +15,16 @@ from outbox.cli.expected import examined
 from outbox.cli.text import age, number, size
 from outbox.config.file import Config, load
 from outbox.errors import Exit
-from outbox.health import Health
+from outbox.health import CLOCK_SLACK, Health, Problem, span
 from outbox.machine.disk import free_bytes
 
 _INDENT = " " * 11
 _MANY_DAYS = 2_000
+_MISSING = (
+    "{:,} sequences are missing: the database is damaged\n"
+    "Hint: outbox audit says which; delete nothing, and see README: When the database is damaged"
+)
+_UPLOADING = ("upload", "collect and upload")
 
 
 @app.command(rich_help_panel=EVERY_DAY)
@@ -27,7 +33,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Say whether everything is all right: what waits, what was delivered, and what needs a person."""
+    """Say whether everything is all right: what waits, what was delivered, and what needs a person.
+
+    Exit code 0: OK. 69: a PROBLEM needs a person. 75: WAITING, a run failed, and the next may succeed.
+    """
     settings = load(config_path(context, config))
     with open_database(settings, readonly=True) as database:
         health = examined(settings, database)
@@ -37,6 +46,8 @@ def status(
         _show(settings, health)
     if health.problems or health.missing:
         raise typer.Exit(int(Exit.PERMANENT))
+    if health.transient:
+        raise typer.Exit(int(Exit.TRANSIENT))
 
 
 def _as_json(config: Config, health: Health) -> dict[str, object]:
@@ -44,6 +55,7 @@ def _as_json(config: Config, health: Health) -> dict[str, object]:
     fields["agent"] = health.agent._asdict()
     fields["sources"] = [source._asdict() for source in health.sources]
     fields["problems"] = [problem._asdict() for problem in health.problems]
+    fields["transient"] = [problem._asdict() for problem in health.transient]
     fields |= {
         "version": __version__,
         "database_bytes": _database_bytes(config),
@@ -65,8 +77,8 @@ def _show(config: Config, health: Health) -> None:
     def show(text: str = "") -> None:
         console.print(text, markup=False)
 
-    if health.problems or health.missing:
-        _show_problems(console, health, moment)
+    if health.problems or health.missing or health.transient:
+        _show_problems(config, console, health, moment)
         show(f"     {who}")
     else:
         console.print("[bold green]OK[/]   ", end="")
@@ -90,37 +102,54 @@ def _show(config: Config, health: Health) -> None:
         )
     show()
     _show_sources(config, console, health, moment)
+    if health.clock_offset_s and abs(health.clock_offset_s) > CLOCK_SLACK.total_seconds():
+        where = "ahead of" if health.clock_offset_s > 0 else "behind"
+        show(
+            f"Clock      {span(abs(health.clock_offset_s))} {where} the store's, as the last upload heard\n"
+            f"{_INDENT}Hint: set the clock, and keep it in step by NTP"
+        )
     show(
         f"Disk       {size(_database_bytes(config))} used, {size(free_bytes(config.folder))} free"
         f"{room_offline(config, health)}"
     )
 
 
-def _show_problems(console: Console, health: Health, moment: datetime) -> None:
-    problems, room = list(health.problems), console.width - len(_INDENT)
-    count = f"{len(problems)} things need a person." if len(problems) > 1 else "Something needs a person."
-    console.print("[bold red]PROBLEM[/]   ", end="")
-    console.print(count, markup=False)
-    for problem in problems:
-        console.print(f"\n{_INDENT}{problem.what}, since {age(problem.since, moment)} ago", markup=False)
-        for line in problem.why.splitlines():
-            for part in [line] if line.startswith("Hint:") else textwrap.wrap(line, room):
-                console.print(f"{_INDENT}{part}", markup=False)
-    if health.refused_since:
-        runs = f"{health.refused_runs:,} runs were" if health.refused_runs > 1 else "1 run was"
+def _show_problems(config: Config, console: Console, health: Health, moment: datetime) -> None:
+    missing = [Problem("database", _MISSING.format(health.missing))] if health.missing else []
+    problems = [*missing, *health.problems]
+    if problems:
+        console.print("[bold red]PROBLEM[/]   ", end="")
         console.print(
-            f"\n{_INDENT}Uploads have failed for {age(health.refused_since, moment)}: {runs} refused.",
-            markup=False,
+            f"{number(len(problems), 'problem')} {'need' if len(problems) > 1 else 'needs'} attention."
         )
-        console.print(
-            f"{_INDENT}Nothing is lost: collecting goes on, {number(health.waiting, 'record')} waiting.",
-            markup=False,
-        )
-    if health.missing:
-        console.print(
-            f"\n{_INDENT}{health.missing:,} sequences are missing: the database is damaged.", markup=False
-        )
+        _show_each(config, console, problems, moment)
+    if health.transient:
+        console.print("\n" if problems else "", end="")
+        console.print("[bold yellow]WAITING[/]   The next run may well succeed. Nothing is to be done yet.")
+        _show_each(config, console, health.transient, moment)
+    if any(problem.what in _UPLOADING for problem in (*problems, *health.transient)):
+        waiting = number(health.waiting, "record")
+        console.print(f"\n{_INDENT}Nothing is lost: collecting goes on, {waiting} waiting.", markup=False)
     console.print()
+
+
+def _show_each(config: Config, console: Console, problems: Sequence[Problem], moment: datetime) -> None:
+    room = console.width - len(_INDENT)
+    for problem in problems:
+        console.print(f"\n{_INDENT}{problem.what}{_since(config, problem, moment)}", markup=False)
+        for line in problem.why.splitlines():
+            for part in textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False):
+                console.print(f"{_INDENT}{part}", markup=False)
+
+
+def _since(config: Config, problem: Problem, moment: datetime) -> str:
+    """How long a problem has lasted, and for how many runs."""
+    if not problem.since:
+        return ""
+    ago = f"{age(problem.since, moment)} ago"
+    if problem.runs > 1:
+        return f", {problem.runs:,} runs since {_clock(config, problem.since)} ({ago})"
+    return f", since {_clock(config, problem.since)} ({ago})"
 
 
 def _show_sources(config: Config, console: Console, health: Health, moment: datetime) -> None:
