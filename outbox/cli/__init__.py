@@ -10,7 +10,19 @@ from io import TextIOWrapper
 
 from outbox.cli import everyday, housework, setting, setup
 from outbox.cli.app import app
-from outbox.cli.commands import agent, audit, aws, check, demo, preview, rejected, snowflake, sources, status
+from outbox.cli.commands import (
+    agent,
+    audit,
+    aws,
+    check,
+    demo,
+    preview,
+    rejected,
+    snowflake,
+    sources,
+    sql,
+    status,
+)
 from outbox.errors import Exit, OutboxError
 
 __all__ = [
@@ -29,6 +41,7 @@ __all__ = [
     "setup",
     "snowflake",
     "sources",
+    "sql",
     "status",
 ]
 
