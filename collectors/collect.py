@@ -22,6 +22,8 @@ from outbox.refusals import Login, Refusals
 from outbox.runs import Counts, counts, recorded
 from outbox.store import Backfill, Bookmark, Outbox
 
+MAX_NOTES = 5
+"""So many sentences of a source are shown after a collect."""
 MAX_WAITING_FOR_BACKFILL = 200_000
 """A back-fill pauses while more records wait: it must neither delay live data nor fill the disk."""
 
@@ -36,18 +38,46 @@ class Collects(Protocol):
         ...
 
 
+class Notes:
+    """What a collector notes for the person who runs it: the first sentences, and how many more came."""
+
+    def __init__(self, most: int = MAX_NOTES) -> None:
+        self._most = most
+        self._kept: dict[str, None] = {}
+        self._more = 0
+
+    def __call__(self, text: str) -> None:
+        """Take one sentence more; one that is there already is no other."""
+        if text in self._kept:
+            return
+        if len(self._kept) < self._most:
+            self._kept[text] = None
+        else:
+            self._more += 1
+
+    def take(self) -> list[str]:
+        """Return what was noted since this was last asked, "and 3 more" at its end where it was too much."""
+        found = [*self._kept, *([f"and {self._more:,} more: see logs/"] if self._more else [])]
+        self._kept, self._more = {}, 0
+        return found
+
+
 class Source(NamedTuple):
-    """A configured instance of a collector; `login` returns what its login rests upon, secrets too."""
+    """A configured instance of a collector.
+
+    `login` returns what its login rests upon, secrets too; `notes` what it has noted since it was last asked.
+    """
 
     name: str
     collector: Collects
     login: Callable[[], Login] = Login
+    notes: Callable[[], list[str]] = list
 
 
 class Outcome(NamedTuple):
     """How one source, or one of its back-fills, fared; `error` is None when it went well.
 
-    `unfinished` tells of a back-fill that goes on at the next run.
+    `unfinished` tells of a back-fill that goes on at the next run; `notes` are for the person.
     """
 
     source: str
@@ -56,6 +86,7 @@ class Outcome(NamedTuple):
     exit_code: Exit
     error: OutboxError | None
     unfinished: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +146,7 @@ class Collecting:
             log.exception("%s failed: this is a bug", source.name)
             error, code = OutboxError(f"a bug: {type(failure).__name__}; the log has the details"), Exit.BUG
         done = counts(database, run_id) if run_id else Counts(0, 0, 0, 0, 0)
-        return Outcome(source.name, backfill, done, code, error, unfinished)
+        return Outcome(source.name, backfill, done, code, error, unfinished, tuple(source.notes()))
 
     def _read_with_login(self, source: Source, run_id: int, backfill: Backfill | None) -> bool:
         self._refusals.require_untried(source.name, source.login)

@@ -100,6 +100,13 @@ def require_own(database: Database) -> None:
             hint="if that one has stopped for good: outbox agent renew --moved; else outbox agent renew",
         )
     known, sealed = read_witness(database.path), next_unsealed(database) - 1
+    if known and all(known.agent_id != each.agent_id for each in agents(database).values()):
+        raise DataError(
+            f"{database.path} does not know agent {known.agent_id[:8]}, which had sealed up to sequence "
+            f"{known.last_sequence:,} here: it was made anew, or put back from an old backup",
+            hint="put the latest database back, if there is one; else: outbox agent renew. What the sources "
+            "still have is read again",
+        )
     if known and (known.agent_id != agent.agent_id or known.last_sequence > sealed):
         raise DataError(
             f"{database.path} had sealed up to sequence {known.last_sequence:,} and now knows of {sealed:,}: "

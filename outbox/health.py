@@ -415,6 +415,8 @@ def _stale(database: Database, expected: Expected, source: SourceHealth, moment:
     fresh_s = expected.fresh_s.get(source.name)
     if fresh_s == 0:
         return None
+    if _silence(database, "collect", source.name, expected.every_s[source.name], expected, moment):
+        return None  # it does not run: that is told
     until = timestamp(moment + CLOCK_SLACK)
     came = _times(database, source.name, until, read_again=False)
     gaps = [(later - earlier).total_seconds() for later, earlier in pairwise(came)]

@@ -20,7 +20,8 @@ STEP_PAGES = 2_000
 KEEP_RUNS_S = 90 * 86_400
 KEEP_REJECTED_S = 90 * 86_400
 
-_LATEST_RUN = "SELECT max(started_at) FROM runs"
+# The latest by its number: one of a clock that was wrong for a while says nothing once others have run.
+_LATEST_RUN = "SELECT started_at FROM runs WHERE command <> 'vacuum' ORDER BY id DESC LIMIT 1"
 _SENT_WITH_BODIES = """
 SELECT first_sequence, last_sequence FROM batches
 WHERE status = 'sent' AND sent_at < ? AND last_sequence >= (SELECT min(sequence) FROM bodies)
@@ -32,16 +33,20 @@ SELECT source, min(oldest) FROM runs WHERE command = 'collect' AND started_at >=
 GROUP BY source
 """
 _LEDGER = "SELECT min(sequence), max(sequence) FROM outbox"
+_NO_FLOORS = "DROP TABLE IF EXISTS temp.floors"
+_FLOORS = "CREATE TEMP TABLE floors (source TEXT PRIMARY KEY, floor BLOB NOT NULL) WITHOUT ROWID"
+_ADD_FLOOR = "INSERT INTO temp.floors (source, floor) VALUES (?, ?)"
 _FORGET = """
 DELETE FROM outbox
-WHERE sequence BETWEEN ?1 AND ?2 AND status = 'sent' AND source = ?3 AND substr(record_id, 1, 6) < ?4
-  AND batch_id IN (SELECT id FROM batches WHERE status = 'sent' AND sent_at < ?5)
+WHERE sequence BETWEEN ?1 AND ?2 AND status = 'sent'
+  AND substr(record_id, 1, 6) < (SELECT floor FROM temp.floors WHERE floors.source = outbox.source)
+  AND batch_id IN (SELECT id FROM batches WHERE status = 'sent' AND sent_at < ?3)
   AND NOT EXISTS (SELECT 1 FROM bodies WHERE bodies.sequence = outbox.sequence)
   AND NOT EXISTS (
     SELECT 1 FROM outbox AS older
     WHERE older.record_id = outbox.record_id AND older.sequence < outbox.sequence
       AND (older.batch_id IS NULL
-        OR older.batch_id NOT IN (SELECT id FROM batches WHERE status = 'sent' AND sent_at < ?5)
+        OR older.batch_id NOT IN (SELECT id FROM batches WHERE status = 'sent' AND sent_at < ?3)
         OR EXISTS (SELECT 1 FROM bodies WHERE bodies.sequence = older.sequence)))
 """
 _DROP_RUNS = "DELETE FROM runs WHERE started_at < ? AND id <> (SELECT max(id) FROM runs)"
@@ -63,14 +68,15 @@ def vacuum(
 ) -> Reclaimed:
     """Prune, forget, and give space back; each step is a short transaction, so that nobody waits long.
 
-    TransientError when the clock is behind the last run: ages cannot be told then.
+    TransientError when the clock is behind the latest run: ages cannot be told then.
     """
     latest = database.value(_LATEST_RUN)  # before the clock is read: another command may begin meanwhile
     moment = now()
     if latest and timestamp(moment) < latest:
         raise TransientError(
             f"the clock says {timestamp(moment)}, but a command ran at {latest}: nothing was removed",
-            hint="set this machine's clock",
+            hint="set this machine's clock; if it is right now, it was wrong then: after the next collect or "
+            "upload vacuum goes on",
         )
     before = _file_bytes(database)
     bodies = _prune(database, _ago(moment, keep_sent_s))
@@ -100,14 +106,20 @@ def _prune(database: Database, sent_before: str) -> int:
 
 
 def _forget(database: Database, sent_before: str) -> int:
-    forgotten = 0
+    """Walk the ledger once, however many sources there are: each with how far back it still reads."""
+    floors = [
+        (source, id_floor(oldest)) for source, oldest in database.execute(_READ_BACK_TO, (sent_before,))
+    ]
     lowest, highest = database.execute(_LEDGER)[0]
-    for source, oldest in database.execute(_READ_BACK_TO, (sent_before,)):
-        floor = id_floor(oldest)
-        for start in range(lowest or 1, (highest or 0) + 1, STEP_ROWS):
-            step = (start, start + STEP_ROWS - 1, source, floor, sent_before)
-            forgotten += _step(database, _FORGET, step)
-    return forgotten
+    if not floors or lowest is None:
+        return 0
+    database.execute(_NO_FLOORS)
+    database.execute(_FLOORS)
+    database.executemany(_ADD_FLOOR, floors)
+    return sum(
+        _step(database, _FORGET, (start, start + STEP_ROWS - 1, sent_before))
+        for start in range(lowest, highest + 1, STEP_ROWS)
+    )
 
 
 def _give_back(database: Database) -> None:

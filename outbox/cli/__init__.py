@@ -65,6 +65,11 @@ _IN_HELP = (
 app.registered_commands.sort(key=lambda command: _IN_HELP.index(getattr(command.callback, "__name__", "")))
 
 
+def _log_end(code: Exit, why: str) -> None:
+    """Let the log say with which error a command ended, without the traceback, which is for bugs."""
+    logging.getLogger("outbox").error("ended with %d: %s", code, why)
+
+
 def main() -> None:
     """Run the command line; the process ends with one of the codes of `outbox.errors.Exit`."""
     for stream in (sys.stdout, sys.stderr):
@@ -77,9 +82,11 @@ def main() -> None:
     try:
         app()
     except OutboxError as error:
+        _log_end(error.exit_code, str(error))
         print(f"outbox: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
+        _log_end(Exit.INTERRUPTED, "stopped by Ctrl-C")
         sys.exit(int(Exit.INTERRUPTED))
     except Exception as error:
         logging.getLogger("outbox").exception("this is a bug")

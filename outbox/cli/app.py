@@ -16,7 +16,7 @@ from outbox import __version__
 from outbox.agents import Agent, current_agent, require_own
 from outbox.config.file import Config
 from outbox.database import Database
-from outbox.errors import PermanentError
+from outbox.machine.account import chown_hint, is_root_elsewhere
 from outbox.migrate import require_current, upgrade
 
 EVERY_DAY, SETTING_UP, HOUSEKEEPING, WHEN_WRONG = (
@@ -89,6 +89,8 @@ def now() -> datetime:
 @contextmanager
 def open_database(config: Config, *, readonly: bool = False) -> Iterator[Database]:
     """Open the agent's database, upgraded; ConfigError when it belongs to another customer or site."""
+    if not readonly:
+        warn_root(config.folder)
     with Database.open(config.database, readonly=readonly) as database:
         if readonly:
             require_current(database)
@@ -98,6 +100,15 @@ def open_database(config: Config, *, readonly: bool = False) -> Iterator[Databas
         if not readonly:
             require_own(database)
         yield database
+
+
+def warn_root(folder: Path) -> None:
+    """Say that root works in a folder of another account, which may be unable to use what is made now."""
+    if account := is_root_elsewhere(folder):
+        say(
+            f"WARNING: this is root, and {folder} belongs to {account}, which may be unable to use the files "
+            f"that are made now\nHint: run it as that account: sudo -u {account} outbox ..."
+        )
 
 
 def _require_same_identity(config: Config, agent: Agent) -> None:
@@ -119,14 +130,24 @@ def _require_same_identity(config: Config, agent: Agent) -> None:
 
 
 def start_log(config: Config, command: str) -> None:
-    """Keep a rotating log in the agent's folder, one file a command, since two processes cannot share one."""
+    """Keep a rotating log in the agent's folder, one file a command, since two processes cannot share one.
+
+    Before the database is opened, so that the log says that too. A log that may not be written stops nothing.
+    """
     folder = config.folder / "logs"
+    path = folder / f"{command}.log"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8"):
+            pass
+    except FileNotFoundError:
+        return  # there is no agent: opening its database says so
     except OSError as error:
-        raise PermanentError(f"{folder} cannot be made: {error.strerror}") from error
+        if isinstance(error, PermissionError):
+            hint = f"Hint: {chown_hint(config.folder)}"
+            say(f"WARNING: {path} cannot be written, and says nothing of this run: {error.strerror}\n{hint}")
     handler = logging.handlers.RotatingFileHandler(
-        folder / f"{command}.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
+        path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
     )
     logging.raiseExceptions = False  # a full disk is the commands' own to tell, not the log's in a traceback
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))

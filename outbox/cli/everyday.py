@@ -1,6 +1,8 @@
 """collect and upload: the two commands that are scheduled, each a process of its own."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +10,9 @@ import typer
 
 from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, now, open_database, say, start_log
 from outbox.config.file import OWN_SOURCE, Config, load
-from outbox.errors import Exit, TransientError, worst
+from outbox.database import Database
+from outbox.errors import Exit, PermanentError, TransientError, worst
+from outbox.machine.account import account_of, chown_hint
 from outbox.machine.disk import Reserve
 
 if TYPE_CHECKING:
@@ -51,8 +55,8 @@ def collect(
 
     window = _window(since, until)
     settings = load(config_path(context, config), also=configured_sources)
+    start_log(settings, "collect")
     with open_database(settings) as database, open_sources(settings, sources or []) as found:
-        start_log(settings, "collect")
         outbox = Outbox(database, now=now)
         if window:
             for source in found:
@@ -72,6 +76,8 @@ def collect(
     for outcome in outcomes:
         if outcome.source != OWN_SOURCE or outcome.error or outcome.counts.new:  # it was not due
             _report(outcome)
+            for note in outcome.notes:
+                say(f"        Note: {note}")
     raise typer.Exit(int(worst(outcome.exit_code for outcome in outcomes)))
 
 
@@ -104,7 +110,9 @@ def _report(outcome: "Outcome") -> None:
         say(f"FAILED  {name}: " + str(outcome.error).replace("\n", "\n        ") + stored)
         return
     log.info("%s: %s", name, counted)
-    if outcome.unfinished:
+    if done.rejected and not done.new + done.unchanged:
+        say(f"CHECK   {name}: {counted}\n        Hint: outbox rejected list --source {outcome.source}")
+    elif outcome.unfinished:
         say(f"paused  {name}: {counted}; the rest of the back-fill follows at the next collect")
     else:
         say(f"ok      {name}: {counted}")
@@ -118,24 +126,45 @@ def upload(context: typer.Context, config: ConfigOption = None) -> None:
 
 
 def _upload(settings: Config) -> None:
-    from filelock import FileLock, Timeout
-
     from outbox.delivery import Delivery
     from outbox.runs import recorded
 
-    with open_database(settings) as database:
-        start_log(settings, "upload")
-        try:
-            held = FileLock(settings.database.with_name("upload.lock")).acquire(timeout=0)
-        except Timeout as error:
-            raise TransientError("another upload of this outbox is under way") from error
-        with held, recorded(database, "upload", now=now) as run_id:
-            delivery = Delivery(database, now=now)
-            if not delivery.anything():
-                say("Nothing waits.")
-                return
-            from outbox.cli.progress import upload_all
-            from uploader.stores import open_store
+    start_log(settings, "upload")
+    with (
+        open_database(settings) as database,
+        _only_upload(settings, database),
+        recorded(database, "upload", now=now) as run_id,
+    ):
+        delivery = Delivery(database, now=now)
+        if not delivery.anything():
+            log.info("nothing waits")
+            say("Nothing waits.")
+            return
+        from outbox.cli.progress import upload_all
+        from uploader.stores import open_store
 
-            store = open_store(settings.upload, settings.network, folder=settings.folder)
-            upload_all(settings, database, delivery, store, run_id)
+        store = open_store(settings.upload, settings.network, folder=settings.folder)
+        upload_all(settings, database, delivery, store, run_id)
+
+
+@contextmanager
+def _only_upload(settings: Config, database: Database) -> Iterator[None]:
+    """Hold the lock that lets one upload run at a time; where it may not be used, that is a failed run."""
+    from filelock import FileLock, Timeout
+
+    from outbox.runs import recorded
+
+    path = settings.database.with_name("upload.lock")
+    try:
+        held = FileLock(path).acquire(timeout=0)
+    except Timeout as error:
+        raise TransientError("another upload of this outbox is under way") from error
+    except OSError as error:
+        with recorded(database, "upload", now=now):
+            belongs = f": it belongs to {owner}" if (owner := account_of(path)) else ""
+            raise PermanentError(
+                f"{path} cannot be used{belongs} ({error.strerror}). Nothing was lost",
+                hint=chown_hint(settings.folder),
+            ) from error
+    with held:
+        yield

@@ -1,5 +1,7 @@
 """vacuum: keeping the outbox small."""
 
+import logging
+
 import typer
 
 from outbox.cli.app import (
@@ -15,6 +17,8 @@ from outbox.cli.app import (
 from outbox.cli.text import size
 from outbox.config.file import load
 
+log = logging.getLogger("outbox")
+
 
 @app.command(rich_help_panel=HOUSEKEEPING)
 def vacuum(context: typer.Context, config: ConfigOption = None) -> None:
@@ -23,12 +27,14 @@ def vacuum(context: typer.Context, config: ConfigOption = None) -> None:
     from outbox.runs import recorded
 
     settings = load(config_path(context, config))
+    start_log(settings, "vacuum")
     with open_database(settings) as database, recorded(database, "vacuum", now=now):
-        start_log(settings, "vacuum")
         done = housekeeping.vacuum(
             database, keep_sent_s=settings.upload.keep_sent, remember_s=settings.upload.remember, now=now
         )
-    say(
+    text = (
         f"Removed the text of {done.bodies:,} sent records, forgot {done.forgotten:,}, "
         f"dropped {done.runs:,} runs and {done.rejected:,} rejected inputs. {size(done.bytes)} given back."
     )
+    log.info("%s", text)
+    say(text)

@@ -15,6 +15,7 @@ from rich.progress import (
 )
 
 from outbox.cli.app import now, say
+from outbox.cli.text import number
 from outbox.config.file import Config
 from outbox.database import Database
 from outbox.delivery import Batch, Delivery, Limits
@@ -81,5 +82,7 @@ def upload_all(
             )()
     finally:
         done = counts(database, run_id)
-        objects = "1 object" if done.objects == 1 else f"{done.objects:,} objects"
-        say(f"Sent {done.sent:,} records in {objects} to {store.url}")
+        if done.objects:
+            sent = f"{number(done.sent, 'record')} in {number(done.objects, 'object')} to {store.url}"
+            log.info("sent %s", sent)
+            say(f"Sent {sent}")

@@ -3,11 +3,9 @@
 Invariant: a page is judged as the outbox would judge it, by the same code.
 """
 
-import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -20,7 +18,7 @@ from outbox.reasons import kind_of
 from outbox.record import Page, Record, Rejected
 from outbox.record.page import normalise_page
 
-MAX_EXAMINED, MAX_SAID = 2_000, 10
+MAX_EXAMINED = 2_000
 LEAST_AHEAD = timedelta(minutes=5)
 MOST_AHEAD = timedelta(hours=14)
 """No zone is further from another; what lies further ahead is a forecast, or another mistake."""
@@ -49,7 +47,7 @@ class Ambiguous(NamedTuple):
 class Sample:
     """The first records that a source would give, as many pages as hold `rows` of them.
 
-    `is_cut` says that it was read no further; `said` is what the collector wrote into its log meanwhile.
+    `is_cut` says that it was read no further; `said` is what the collector noted meanwhile.
     """
 
     def __init__(self, source: Source, *, customer: str, site: str, rows: int) -> None:
@@ -68,12 +66,12 @@ class Sample:
         self._wanted = max(rows, 1)
         token = hearing.set(self._hear)
         try:
-            with _listening(self.said):
-                self._read()
+            self._read()
         except OutboxError as error:
             self.error = error
         finally:
             hearing.reset(token)
+        self.said = source.notes()
 
     @property
     def is_empty(self) -> bool:
@@ -172,33 +170,6 @@ def require_previewable(sources: Sequence[Source], name: str) -> Source:
     if not sources:
         raise PermanentError(f"{name} is the agent itself: its records are made by collect alone")
     return sources[0]
-
-
-class _Ear(logging.Handler):
-    """Keeps the first lines that collectors log."""
-
-    def __init__(self, said: list[str]) -> None:
-        super().__init__()
-        self._said = said
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one line more, up to the limit."""
-        if len(self._said) < MAX_SAID:
-            self._said.append(record.getMessage())
-
-
-@contextmanager
-def _listening(said: list[str]) -> Iterator[None]:
-    """Keep what collectors log within a `with` block."""
-    ear, collectors = _Ear(said), logging.getLogger("collectors")
-    level = collectors.level
-    collectors.addHandler(ear)
-    collectors.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        collectors.setLevel(level)
-        collectors.removeHandler(ear)
 
 
 def _claims(records: Iterable[Record]) -> list[list[Record]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from collectors.collect import Source
+from collectors.collect import Notes, Source
 from collectors.collector import Collector, Context, SourceOptions, Window
 from collectors.http.client import Http
 from collectors.registry import kinds, load
@@ -109,6 +109,12 @@ def open_sources(config: Config, wanted: Sequence[str]) -> Iterator[list[Source]
 def _open(config: Config, source: Configured, http: Http) -> Source:
     if source.collector is None or source.options is None:
         return Source(source.name, Unusable(source.error))
+    notes = Notes()
+
+    def note(text: str) -> None:
+        log.info("%s: %s", source.name, text)
+        notes(text)
+
     context = Context(
         source=source.name,
         timezone=source.options.timezone or config.agent.timezone,
@@ -116,12 +122,12 @@ def _open(config: Config, source: Configured, http: Http) -> Source:
         secret=lambda reference: reference.read(config.folder),
         now=now,
         network=config.network,
-        note=lambda text: log.info("%s: %s", source.name, text),
+        note=note,
     )
     options = source.options
     try:
         collector = source.collector(options, context)
-        return Source(source.name, collector, lambda: login_of(config, source.name, options))
+        return Source(source.name, collector, lambda: login_of(config, source.name, options), notes.take)
     except OutboxError as error:
         return Source(source.name, Unusable(error))
 

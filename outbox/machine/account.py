@@ -52,8 +52,30 @@ def unusable_files(folder: Path) -> Unusable | None:
     belong = "it belongs" if len(found) == 1 else "they belong"
     return Unusable(
         f"{account}, whose this agent is, may not use {names}{more}: {belong} to {whose}",
-        f"as root: chown -R {account} {folder}; then always sudo -u {account} outbox ...",
+        chown_hint(folder),
     )
+
+
+def chown_hint(folder: Path) -> str:
+    """Return what gives a folder's files back to its account; a sentence in general where that is unknown."""
+    try:
+        owner = 0 if sys.platform == "win32" else folder.stat().st_uid or (folder / "outbox.db").stat().st_uid
+    except OSError:
+        owner = 0
+    if not owner:
+        return "let the account that runs outbox read and write this folder and its files"
+    account = account_name(owner)
+    return f"as root: chown -R {account} {folder}; then always: sudo -u {account} outbox ..."
+
+
+def account_of(path: Path) -> str | None:
+    """Return the name of the account that owns a path; None where that cannot be told, and on Windows."""
+    if sys.platform == "win32":  # pragma: no cover - Windows only
+        return None
+    try:
+        return account_name(path.stat().st_uid)
+    except OSError:
+        return None
 
 
 def is_root_elsewhere(folder: Path) -> str | None:

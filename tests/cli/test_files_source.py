@@ -62,3 +62,23 @@ def test_a_mended_identity_reads_the_file_again(agent, outbox, orders):
     mended = agent.config.read_text(encoding="utf-8").replace("entity = OrderNo", "entity = OrderNo, LineNo")
     agent.config.write_text(mended, encoding="utf-8")
     assert "2 new, 0 unchanged, 0 rejected" in outbox("collect").err
+
+
+def test_what_was_passed_over_is_said_by_collect_as_by_preview(agent, outbox, orders):
+    folder = orders()
+    (folder / "orders.csv").unlink()
+    (folder / "orders.csv.part").write_text("x", encoding="utf-8")
+    said = {"collect": outbox("collect").err, "preview": outbox("preview", "orders").out}
+    for text in said.values():
+        assert "has a name of the pattern" in " ".join(text.split())
+    assert "ok      orders: 0 new" in said["collect"]
+    assert "\n        Note: " in said["collect"]
+
+
+def test_a_source_of_which_every_input_was_rejected_is_to_be_looked_at(agent, outbox, orders):
+    orders("A3;1;2026-01-01;fünf;1;z")
+    result = outbox("collect")
+    assert result.code == 0
+    assert "CHECK   orders: 0 new, 0 unchanged, 1 rejected" in result.err
+    assert "\n        Hint: outbox rejected list --source orders" in result.err
+    assert "ok      orders" not in result.err

@@ -1,5 +1,6 @@
 """upload and vacuum: what waits goes, what was sent and is old goes too, and nothing else does."""
 
+import os
 import sqlite3
 import sys
 from contextlib import closing
@@ -10,6 +11,9 @@ from filelock import FileLock
 from tests.cli.conftest import REPOSITORY, source
 from tests.cli.test_init import store_one
 
+ROOT = pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() != 0, reason="needs root to give a folder away; CI is root"
+)
 DRIVER = """\
 import sys
 from outbox.cli import main
@@ -32,7 +36,7 @@ def collected(agent, outbox, installed):
 def test_what_waits_is_put_as_one_object_and_marked_sent(collected, outbox):
     result = outbox("upload")
     assert (result.code, result.out) == (0, "")
-    assert result.err == f"Sent 1 records in 1 object to {collected.objects.as_uri()}\n"
+    assert result.err == f"Sent 1 record in 1 object to {collected.objects.as_uri()}\n"
     (line,) = collected.lines()
     assert (line["entity"], line["values"], line["sequence"]) == ("Jyväskylä", {"t": 3.5}, 1)
     assert collected.query("SELECT status FROM outbox") == [("sent",)]
@@ -104,3 +108,44 @@ def test_a_process_started_anywhere_finds_the_agents_folder_by_its_configuration
     assert (agent.folder / "logs").is_dir()
     assert not (tmp_path / "logs").exists()
     assert (REPOSITORY / "outbox").is_dir()
+
+
+def test_every_end_of_every_run_is_in_the_log(collected, outbox):
+    outbox("upload")
+    outbox("upload")
+    collected.configure(to=(collected.folder / "absent").as_uri())
+    store_one(collected.folder, seal=False)
+    assert outbox("upload").code == 69
+    log = (collected.folder / "logs" / "upload.log").read_text(encoding="utf-8")
+    assert "INFO outbox sent 1 record in 1 object to " in log
+    assert "INFO outbox nothing waits" in log
+    assert "ERROR outbox ended with 69: " in log
+    with FileLock(collected.folder / "upload.lock"):
+        assert outbox("upload").code == 75
+    log = (collected.folder / "logs" / "upload.log").read_text(encoding="utf-8")
+    assert "ERROR outbox ended with 75: another upload of this outbox is under way" in log
+    outbox("vacuum")
+    assert "Removed the text of" in (collected.folder / "logs" / "vacuum.log").read_text(encoding="utf-8")
+
+
+def test_a_lock_that_may_not_be_used_is_told_with_its_cure_and_in_status(agent, outbox, monkeypatch):
+    def refused(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refused)
+    result = outbox("upload")
+    assert result.code == 69
+    assert "upload.lock cannot be used" in result.err
+    assert "Hint: " in result.err
+    assert "a bug" not in result.err
+    assert "upload.lock cannot be used" in " ".join(outbox("status").out.split())
+    assert "ended with 69" in (agent.folder / "logs" / "upload.log").read_text(encoding="utf-8")
+
+
+@ROOT
+def test_root_in_another_accounts_folder_is_warned(agent, outbox):
+    agent.configure()
+    os.chown(agent.folder, 65534, 65534)
+    for command in ("collect", "upload", "vacuum"):
+        assert "WARNING: this is root, and " in outbox(command).err
+    assert "WARNING" not in outbox("status").err

@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from collectors import collect as module
-from collectors.collect import Collecting, Room, Source
+from collectors.collect import Collecting, Notes, Room, Source
 from outbox.errors import DiskFullError, Exit, LoginRefusedError, PermanentError, TransientError, worst
 from outbox.record import Page, Rejected
 from outbox.refusals import Login
@@ -243,3 +244,15 @@ def test_a_failure_of_another_kind_is_no_refusal_and_keeps_one(agent):
     agent.clock.advance(hours=6)
     collecting(agent).sources([source])
     assert agent.database.value("SELECT count(*) FROM refusals") == 1
+
+
+def test_what_a_collector_notes_comes_out_once_and_not_all_of_it(agent):
+    notes = Notes(most=2)
+    source = Source(
+        "weather",
+        Scripted(page(0), *[partial(notes, text) for text in ("n0", "n0", "n1", "n2", "n3")]),
+        notes=notes.take,
+    )
+    first, second = collecting(agent).sources([source, Source("b", Scripted(page(1)))])
+    assert (first.notes, second.notes) == (("n0", "n1", "and 2 more: see logs/"), ())
+    assert notes.take() == []

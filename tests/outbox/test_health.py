@@ -1,13 +1,21 @@
 """Health is computed from the rows: what waits, what was delivered, what needs a person."""
 
+import os
+from contextlib import suppress
+from datetime import timedelta
+
 import pytest
 
+from outbox import health as module
 from outbox.delivery import Limits
-from outbox.errors import PermanentError
+from outbox.errors import DiskFullError, OutboxError, PermanentError, TransientError
 from outbox.health import Expected, examine
-from outbox.record import Rejected
+from outbox.record import Rejected, timestamp
 from outbox.runs import recorded
-from tests.support.agent import record
+from tests.support.agent import opened, record
+
+if os.name != "nt":
+    import pwd
 
 SCHEDULED = "Hint: does the scheduled task still run, and as the account that owns this folder?"
 
@@ -116,3 +124,249 @@ def test_a_damaged_row_of_a_run_hides_nothing_else(agent, column):
     health = look(agent)
     assert (health.waiting, health.sources[0].name) == (1, "weather")
     assert health.daily_bytes >= 0
+
+
+def failed(agent, command, source="", error=None):
+    with suppress(OutboxError), recorded(agent.database, command, source, now=agent.clock):
+        raise error or TransientError("cannot be reached")
+
+
+def ran(agent, command, source="", new=0, unchanged=0):
+    with recorded(agent.database, command, source, now=agent.clock) as run_id:
+        agent.database.execute(
+            "UPDATE runs SET new = ?, unchanged = ? WHERE id = ?", (new, unchanged, run_id)
+        )
+
+
+def whats(health):
+    return [problem.what for problem in health.problems]
+
+
+class Interloper:
+    """A writer that commits a page between any two reads of whoever uses this database."""
+
+    def __init__(self, database, write):
+        self.database, self.write, self.reads = database, write, 0
+
+    def __getattr__(self, name):
+        return getattr(self.database, name)
+
+    def rows(self, *arguments):
+        self.reads += 1
+        self.write(self.reads)
+        return self.database.rows(*arguments)
+
+    def execute(self, *arguments):
+        return list(self.rows(*arguments))
+
+    def value(self, *arguments):
+        rows = self.execute(*arguments)
+        return rows[0][0] if rows else None
+
+
+def test_a_collect_that_runs_meanwhile_never_makes_sequences_missing(agent, path, clock):
+    agent.collect(*[record(n) for n in range(3)])
+    with opened(path, clock) as other:
+        busy = Interloper(agent.database, lambda n: other.collect(record(100 + n), bookmark=f"{n}"))
+        health = examine(busy, expected(), now=clock)
+    assert busy.reads > 10
+    assert (health.missing, health.waiting, health.last_sequence) == (
+        0,
+        4,
+        4,
+    )  # the first read comes after a write
+    assert look(agent).waiting == 3 + busy.reads
+
+
+def test_what_waits_is_summed_in_steps_that_need_little_memory(agent, monkeypatch):
+    for source in ("a", "b"):
+        agent.collect(*[record(n) for n in range(25)], source=source)
+    whole = look(agent)
+    monkeypatch.setattr(module, "_STEP_ROWS", 7)
+    steps = []
+    agent.database.connection.exec_trace = lambda _cursor, sql, _bindings: steps.append(sql) or True
+    found = look(agent)
+    agent.database.connection.exec_trace = None
+    assert sum("GROUP BY source" in sql and "BETWEEN" in sql for sql in steps) == 8
+    assert not [sql for sql in steps if "FROM backlog" in sql]
+    assert (found.waiting, found.waiting_bytes, found.oldest_waiting) == whole[1:4]
+
+
+def test_the_view_of_problems_sorts_nothing_of_what_waits(agent):
+    plan = agent.database.execute("EXPLAIN QUERY PLAN SELECT * FROM problems")
+    assert not [row[3] for row in plan if row[3].startswith("SCAN outbox")]
+
+
+def test_who_was_set_up_and_never_scheduled_is_told(agent, clock):
+    agent.database.execute("DELETE FROM runs")
+    clock.advance(minutes=59)
+    assert whats(look(agent)) == []
+    clock.advance(days=90)
+    (problem,) = look(agent).problems
+    assert problem.what == "collect and upload"
+    assert problem.why.startswith(
+        "has never run, 90 days after it was set up, expected every 15 min and 5 min\nHint: schedule outbox collect"
+    )
+
+
+def test_a_source_that_never_ran_beside_others_that_do_is_told(agent, clock):
+    clock.advance(days=2)
+    ran(agent, "collect", "weather", new=1)
+    ran(agent, "upload")
+    (problem,) = look(agent, every_s={"weather": 900.0, "orders": 900.0}).problems
+    assert problem.what == "collect orders"
+    assert "does the scheduled command name its sources?" in problem.why
+    since = clock.moment - timedelta(minutes=30)
+    assert look(agent, every_s={"weather": 900.0, "orders": 900.0}, configured_at=since).problems == ()
+
+
+def test_everything_that_stopped_at_once_is_one_problem(agent, clock):
+    ran(agent, "upload")
+    ran(agent, "collect", "orders")
+    clock.advance(days=90)
+    (problem,) = look(agent, every_s={"weather": 900.0, "orders": 900.0}).problems
+    assert (problem.what, problem.since) == ("collect and upload", "2026-11-23T02:00:00.000Z")
+    assert problem.why.startswith(
+        "has not run for 90 days, expected every 15 min and 5 min\nHint: does the scheduled"
+    )
+
+
+def test_a_run_that_is_under_way_is_no_silence_and_runs_that_are_killed_are(agent, clock):
+    clock.advance(hours=3)
+    ran(agent, "upload")
+    begin = "INSERT INTO runs (command, source, started_at) VALUES ('collect', 'weather', ?)"
+    agent.database.execute(begin, (timestamp(clock()),))
+    assert look(agent).problems == ()
+    agent.database.execute(begin, (timestamp(clock()),))
+    (problem,) = look(agent).problems
+    assert problem.why.startswith("has ended no run for 3 h: 2 began since and were killed\nHint: ")
+
+
+def test_a_full_disk_is_a_problem_without_any_row(agent, clock):
+    ran(agent, "upload")
+    (problem,) = look(agent, floor_bytes=10**18).problems
+    assert problem.what == "disk"
+    assert "Hint: make room" in problem.why
+    failed(agent, "collect", "weather", DiskFullError("no room"))
+    assert whats(look(agent, floor_bytes=10**18)) == ["disk"]
+    health = look(agent)
+    assert (health.problems, [each.what for each in health.transient]) == ((), ["source weather"])
+
+
+def test_a_run_in_the_future_is_a_problem_and_no_age(agent, clock):
+    ran(agent, "upload")
+    clock.advance(days=365)
+    ran(agent, "collect", "weather", new=1)
+    clock.advance(days=-355)
+    health = look(agent)
+    assert health.problems[0].what == "clock"
+    assert "355 days after what this machine's clock says" in health.problems[0].why
+    assert whats(health)[1:] == ["collect and upload"]
+    assert health.sources[0].last_good == "2026-11-23T02:00:00.000Z"
+    ran(agent, "collect", "weather", new=1)
+    ran(agent, "upload")
+    assert look(agent).problems == ()
+
+
+def test_a_first_failure_that_may_pass_is_waited_for(agent, clock):
+    ran(agent, "upload")
+    for _ in range(2):
+        failed(agent, "upload")
+        clock.advance(minutes=5)
+    health = look(agent)
+    assert (health.problems, health.transient[0].runs) == ((), 2)
+    failed(agent, "upload")
+    health = look(agent)
+    assert (whats(health), health.transient) == (["upload"], ())
+    assert health.problems[0][2:] == ("2026-11-23T02:00:00.000Z", 3)
+
+
+def test_a_failure_that_may_pass_needs_a_person_after_an_hour(agent, clock):
+    failed(agent, "collect", "weather")
+    clock.advance(minutes=59)
+    assert look(agent).problems == ()
+    clock.advance(minutes=2)
+    ran(agent, "upload")
+    assert "source weather" in whats(look(agent))
+
+
+def test_one_fault_of_the_store_is_one_problem(agent, clock):
+    agent.collect(record(0))
+    batch = agent.seal()
+    ran(agent, "upload")
+    since = timestamp(clock())
+    for _ in range(6):
+        agent.delivery.note_failure(batch, PermanentError("access denied"), doubted=False)
+        failed(agent, "upload", error=PermanentError("access denied"))
+        clock.advance(hours=6)
+        ran(agent, "collect", "weather", new=1)
+    (problem,) = look(agent, upload_every_s=86_400).problems
+    assert problem == ("upload", "access denied", since, 6)
+
+
+def test_data_that_stops_coming_is_a_problem_by_the_rhythm_of_its_source(agent, clock):
+    for _ in range(8):
+        ran(agent, "collect", "weather", new=5)
+        clock.advance(hours=24)
+    clock.advance(hours=47)
+    ran(agent, "collect", "weather")
+    ran(agent, "upload")
+    assert look(agent).problems == ()
+    clock.advance(hours=2)
+    for command in (("collect", "weather"), ("upload", "")):
+        ran(agent, *command)
+    (problem,) = look(agent).problems
+    assert problem.what == "source weather"
+    assert problem.why.startswith("runs well and has given nothing new for 3 days\nHint: ")
+    assert problem.since == "2026-11-30T02:00:00.000Z"
+    assert look(agent, fresh_s={"weather": 0.0}).problems == ()
+    assert look(agent, fresh_s={"weather": 8 * 86_400.0}).problems == ()
+    assert whats(look(agent, fresh_s={"weather": 3_600.0})) == ["source weather"]
+
+
+def test_a_source_that_pauses_each_weekend_is_let_be(agent, clock):
+    for day in range(26):
+        if day % 7 < 5:
+            ran(agent, "collect", "weather", new=5)
+        clock.advance(hours=24)
+    clock.advance(hours=2)
+    ran(agent, "collect", "weather")
+    ran(agent, "upload")
+    assert look(agent).problems == ()
+
+
+@pytest.mark.parametrize(("unchanged", "days", "told"), [(0, 8, True), (0, 6, False), (3, 8, False)])
+def test_a_source_too_young_for_a_rhythm_may_be_silent_for_a_week_or_read_the_same_again(
+    agent, clock, unchanged, days, told
+):
+    ran(agent, "collect", "weather", new=5)
+    for _ in range(days):
+        clock.advance(hours=24)
+        ran(agent, "collect", "weather", unchanged=unchanged)
+    ran(agent, "upload")
+    assert whats(look(agent)) == ["source weather"] * told
+
+
+def test_a_source_that_never_gave_anything_is_told_after_a_day(agent, clock):
+    clock.advance(hours=25)
+    ran(agent, "collect", "weather")
+    ran(agent, "upload")
+    (problem,) = look(agent).problems
+    assert problem.why.startswith("has given nothing in 25 h\nHint: ")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root to give files away; CI is root")
+def test_files_of_another_account_are_a_problem(agent, path, clock):
+    nobody = pwd.getpwnam("nobody")
+    for file in (path.parent, *path.parent.iterdir()):
+        os.chown(file, nobody.pw_uid, nobody.pw_gid)
+    lock = path.with_name("upload.lock")
+    lock.touch(mode=0o644)
+    (problem,) = look(agent).problems
+    assert problem.what == "account"
+    assert problem.why == (
+        "nobody, whose this agent is, may not use upload.lock: it belongs to root\n"
+        f"Hint: as root: chown -R nobody {path.parent}; then always: sudo -u nobody outbox ..."
+    )
+    lock.chmod(0o666)
+    assert look(agent).problems == ()

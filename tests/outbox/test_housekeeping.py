@@ -137,3 +137,36 @@ def test_a_clock_that_went_back_removes_nothing(agent, clock):
     clock.advance(days=-1)
     with pytest.raises(TransientError, match="nothing was removed"):
         clean(agent)
+
+
+def test_the_ledger_is_walked_once_however_many_sources_there_are(agent, clock, monkeypatch):
+    monkeypatch.setattr(housekeeping, "STEP_ROWS", 10)
+    for number in range(30):
+        with recorded(agent.database, "collect", f"s{number}", now=clock) as agent.run_id:
+            agent.collect(record(0), record(1), source=f"s{number}")
+    agent.acknowledge(agent.seal())
+    clock.advance(days=40)
+    for number in range(0, 30, 2):  # every second source no longer reads back to what it read then
+        with recorded(agent.database, "collect", f"s{number}", now=clock) as agent.run_id:
+            agent.collect(record(24 * 39), source=f"s{number}")
+    steps = []
+    agent.database.connection.exec_trace = lambda _cursor, sql, _bindings: steps.append(sql) or True
+    done = clean(agent)
+    agent.database.connection.exec_trace = None
+    assert done.forgotten == 30
+    assert sum("DELETE FROM outbox" in sql for sql in steps) == 8  # 75 rows, in steps of 10
+    left = agent.database.execute("SELECT DISTINCT source FROM outbox WHERE sequence <= 60")
+    assert {name for (name,) in left} == {f"s{number}" for number in range(1, 30, 2)}
+
+
+def test_a_run_of_a_clock_that_was_wrong_stops_no_vacuum_once_others_have_run(agent, clock):
+    clock.advance(days=365)
+    with recorded(agent.database, "collect", "weather", now=clock):
+        pass
+    clock.advance(days=-365)
+    with pytest.raises(TransientError, match="nothing was removed") as stopped:
+        clean(agent)
+    assert "if it is right now, it was wrong then" in str(stopped.value)
+    with recorded(agent.database, "collect", "weather", now=clock):
+        pass
+    assert clean(agent).bodies == 0

@@ -1,15 +1,16 @@
 """Opening: never a silent new database, never a file that is not ours, never a network drive."""
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from outbox import agents
 from outbox import database as module
-from outbox.database import Database
+from outbox.database import BusyError, Database
 from outbox.errors import DataError, PermanentError, SchemaError
-from tests.support.agent import make, opened, record
+from tests.support.agent import Clock, make, opened, record
 
 
 def test_opening_a_path_where_nothing_is_makes_nothing(tmp_path):
@@ -110,3 +111,40 @@ def test_a_relative_path_works(path, clock, monkeypatch):
     monkeypatch.chdir(path.parent)
     with opened(Path("outbox.db"), clock) as agent:
         agent.collect(record(0))
+
+
+def test_a_database_that_was_here_is_told_from_one_that_never_was(path):
+    with opened(path, Clock()) as agent:
+        agent.collect(record(0))
+        agent.seal()
+    path.unlink()
+    with pytest.raises(PermanentError, match="had sealed up to sequence 1") as error:
+        Database.open(path)
+    assert "put outbox.db back from a backup" in str(error.value)
+
+
+def test_a_snapshot_sees_one_moment_and_nests(path, clock):
+    with opened(path, clock) as agent, opened(path, clock) as other, agent.database.snapshot():
+        assert agent.sequences() == []
+        other.collect(record(0))
+        with agent.database.snapshot():
+            assert agent.sequences() == []
+    with opened(path, clock) as agent:
+        assert agent.sequences() == [1]
+
+
+def test_another_writer_is_waited_for_once(path, clock, monkeypatch):
+    monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 300)
+    with opened(path, clock) as agent, opened(path, clock) as other:
+        other.database.execute("BEGIN IMMEDIATE")
+        waited = []
+        for _ in range(3):
+            start = time.monotonic()
+            with pytest.raises(BusyError, match="is busy") as error, agent.database.transaction():
+                raise AssertionError("it got in")
+            waited.append(time.monotonic() - start)
+        assert "DB Browser" in str(error.value)
+        assert waited[0] >= 0.25 > max(waited[1:])
+        other.database.execute("ROLLBACK")
+        agent.collect(record(0))
+        assert agent.database.value("PRAGMA busy_timeout") == 300

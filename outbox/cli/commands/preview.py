@@ -110,7 +110,7 @@ def _print(sample: "Sample", rows: int, warnings: list[str], zone: ZoneInfo) -> 
     if sample.is_cut:
         console.print("It was read no further: --rows looks at more.")
     notes = Table.grid(padding=(0, 2, 0, 0))
-    for line in sample.said if sample.is_empty else []:
+    for line in sample.said:
         notes.add_row("")
         notes.add_row("NOTE", Text(_plain(line)))
     refusals = sample.refusals()

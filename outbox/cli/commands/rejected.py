@@ -86,8 +86,8 @@ def retry_(
 
     _require_choice(numbers, source)
     settings = load(config_path(context, config), also=configured_sources)
+    start_log(settings, "rejected")
     with open_database(settings) as database:
-        start_log(settings, "rejected")
         inputs = RejectedInputs(database, now=now)
         _require_known(inputs, source, settings)
         by_source: dict[str, list[int]] = {}
@@ -130,8 +130,8 @@ def dismiss(
     """Say of inputs that they need no record. They stay in the list with --all until they expire."""
     _require_choice(numbers, source)
     settings = load(config_path(context, config))
+    start_log(settings, "rejected")
     with open_database(settings) as database:
-        start_log(settings, "rejected")
         inputs = RejectedInputs(database, now=now)
         _require_known(inputs, source, settings)
         say(f"Dismissed {number(inputs.dismiss(inputs.chosen(numbers or [], source)), 'input')}.")
