@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from collectors.exact_json import TOO_DEEP, Refused
 from collectors.mapping.numbers import MAX_NUMBER_CHARS, NumberReader, in_range, product, shown
+from outbox.record.canonical import MAX_DEPTH
 
 SEPARATOR = " / "
 
@@ -61,6 +63,8 @@ def text_of(cell: Any) -> str:
             return cell.isoformat()
         case UUID():
             return str(cell)
+        case Refused():
+            raise ValueError(cell.problem)
     raise ValueError(f"is no text: {shown(cell)}")
 
 
@@ -71,8 +75,8 @@ def entity_of(parts: Sequence[str]) -> str:
     return SEPARATOR.join(part.replace("\\", "\\\\").replace("/", "\\/") for part in parts)
 
 
-def kept(cell: Any) -> Any:  # noqa: PLR0911 - a kind a line
-    """Return a cell as JSON can hold it, so that `restored` gives it back."""
+def kept(cell: Any, depth: int = 0) -> Any:  # noqa: PLR0911, PLR0912 - a kind a line
+    """Return a cell as JSON can hold it, so that `restored` gives it back; what no record holds says so."""
     match cell:
         case None | bool() | str():
             return cell
@@ -92,13 +96,15 @@ def kept(cell: Any) -> Any:  # noqa: PLR0911 - a kind a line
             return {"$seconds": str(Decimal(cell // timedelta(microseconds=1)).scaleb(-6))}
         case bytes() | bytearray() | memoryview():
             return {"$bytes": base64.b64encode(bytes(cell)).decode("ascii")}
+        case dict() | list() | tuple() if depth > MAX_DEPTH:
+            return {"$unreadable": TOO_DEEP}
         case dict():
-            return {str(key): kept(item) for key, item in cell.items()}
+            return {str(key): kept(item, depth + 1) for key, item in cell.items()}
         case list() | tuple():
-            return [kept(item) for item in cell]
+            return [kept(item, depth + 1) for item in cell]
         case UUID():
             return str(cell)
-    return {"$unreadable": type(cell).__name__}
+    return {"$unreadable": cell.problem if isinstance(cell, Refused) else f"was a {type(cell).__name__}"}
 
 
 _RESTORED: dict[str, Callable[[str], Any]] = {
@@ -108,6 +114,7 @@ _RESTORED: dict[str, Callable[[str], Any]] = {
     "$time": time.fromisoformat,
     "$seconds": lambda text: timedelta(microseconds=int(Decimal(text).scaleb(6))),
     "$bytes": base64.b64decode,
+    "$unreadable": Refused,
 }
 
 

@@ -15,10 +15,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
 from zoneinfo import ZoneInfo
 
+from collectors.exact_json import ExactReader, Refused, TooDeepError, rows_of
 from collectors.http.client import Answer, check_status, said
 from collectors.open_meteo.account import until_next
 from collectors.open_meteo.call import MAX_UNIT_BYTES, Call
@@ -38,6 +40,7 @@ _LEGACY = {
 _LIMIT_HINT = "raise every, ask for fewer places or datapoints, or use an api_key"
 _KEY_HINT = "set the right key with: outbox secret set open-meteo, and see that its plan covers this API"
 MAX_OFFSET_S = 86_400
+_NUMBERS = (int, float, Decimal)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Json = Any
@@ -58,8 +61,10 @@ def read_answer(answer: Answer, call: Call, *, source: str, now: datetime) -> Re
     """Return what the answer holds for each place of the call; a typed error says why it holds nothing."""
     where = f"{source}: {answer.url}"
     try:
-        document = _parse(answer.body)
-    except (ValueError, RecursionError) as error:
+        document = ExactReader().read_document(answer.body.decode())
+    except TooDeepError as error:
+        raise PermanentError(f"{where}: the answer {error}") from error
+    except ValueError as error:
         check_status(answer, now)
         tail = answer.body[max(0, answer.body.find(_STREAMING)) :]
         raise TransientError(f"{where} sent no whole JSON ({error}){said(tail)}") from error
@@ -67,33 +72,23 @@ def read_answer(answer: Answer, call: Call, *, source: str, now: datetime) -> Re
         _refuse(answer, str(document.get("reason") or said(answer.body)), where, now)
     check_status(answer, now)
     try:
-        parts = _parts(document, len(call.places))
-    except _Wrong as wrong:
+        parts = rows_of(document, _parts(document, len(call.places)))
+    except (_Wrong, ValueError) as wrong:
         raise PermanentError(f"{where} {wrong}") from wrong
     reading = Reading([], [])
     for place, part in zip(call.places, parts, strict=True):
         try:
             records = list(_Part(part, place, call).records())
         except _Wrong as wrong:
-            reading.rejected.append(Rejected(f"{place.name}: {wrong}", json.dumps(part)[:MAX_RAW_BYTES]))
+            shown = part.shown if isinstance(part, Refused) else part
+            reading.rejected.append(
+                Rejected(f"{place.name}: {wrong}", json.dumps(shown, default=str)[:MAX_RAW_BYTES])
+            )
         else:
             reading.records.extend(records)
     if len(reading.rejected) == len(call.places):
         raise PermanentError(f"{where} answers in another shape than asked for: {reading.rejected[0].reason}")
     return reading
-
-
-def _parse(body: bytes) -> Json:
-    def unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise ValueError("a key stands twice in one object")
-        return found
-
-    def constant(name: str) -> NoReturn:
-        raise ValueError(f"{name} is no number of JSON")
-
-    return json.loads(body.decode(), object_pairs_hook=unique, parse_constant=constant)
 
 
 def _refuse(answer: Answer, reason: str, where: str, now: datetime) -> NoReturn:
@@ -136,6 +131,8 @@ class _Part:
     """One place's part of an answer."""
 
     def __init__(self, part: Json, place: Place, call: Call) -> None:
+        if isinstance(part, Refused):
+            raise _Wrong(part.problem)
         self._part = _object(part, "the answer")
         self._place = place
         self._call = call
@@ -238,7 +235,7 @@ class _Part:
         return names
 
     def _value(self, value: Json, name: str, times: bool) -> Json:
-        if value is None or (type(value) in (int, float) and math.isfinite(value)):
+        if value is None or (type(value) in _NUMBERS and math.isfinite(value)):
             return value
         if times and isinstance(value, str):
             moment = self._moment(value)
@@ -287,7 +284,7 @@ def _array(value: Json, name: str) -> list[Json]:
 
 
 def _number(value: Json, name: str) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if type(value) not in _NUMBERS or not math.isfinite(value):
         raise _Wrong(f"{name} is {value!r:.40}, not a number")
     return float(value)
 

@@ -1,24 +1,22 @@
 """Reads an answer of a REST source: its records, and what it says of the next page.
 
 Invariants:
-- What is no whole JSON (cut off, a login page behind a status of 200) is a TransientError; JSON in which
-  the configured list is not found is a PermanentError that says what is there.
-- Numbers are exact: one that a binary float would bend stays a decimal. NaN, and a key that stands twice
-  in one object, make the answer no JSON.
+- What is not whole JSON (cut off, a login page behind a status of 200) is a TransientError; JSON in which
+  the configured list is not found, or a key stands twice outside its records, is a PermanentError that says
+  what is there. A record that `exact_json` refuses is `Refused`, and the others are read.
 """
 
 import hashlib
 import json
 import re
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from collectors.exact_json import exact_float
+from collectors.exact_json import ExactReader, TooDeepError, rows_of
 from collectors.http.client import Answer, check_status, said
 from collectors.http_secrets import without_secrets
 from collectors.rest.options import RestOptions
@@ -27,7 +25,6 @@ from outbox.errors import PermanentError, TransientError
 Json = Any
 
 MAX_CURSOR_CHARS = 16_000
-MAX_INTEGER_CHARS = 1_000
 MAX_NAMED_KEYS = 20
 _PARAMETER = r'\s*;\s*([^\s=;,"]+)(?:\s*=\s*(?:"([^"]*)"|([^\s;,"]*)))?'
 _LINK = re.compile(rf"<([^<>]*)>((?:{_PARAMETER})*)")
@@ -51,7 +48,9 @@ def read_content(answer: Answer, options: RestOptions, asked: str) -> Content:
     """Return what the answer to a request of the address `asked` holds; the status is known to be good."""
     try:
         document = parse(answer.body)
-    except (ValueError, ArithmeticError, RecursionError) as error:
+    except TooDeepError as error:
+        raise PermanentError(f"{answer.url}: the answer {error}{said(answer.body)}") from error
+    except ValueError as error:
         raise TransientError(
             f"{answer.url} sent no whole JSON ({error}){said(answer.body)}",
             hint="a login page or a proxy on the way? Look at what the address answers in a browser",
@@ -62,7 +61,10 @@ def read_content(answer: Answer, options: RestOptions, asked: str) -> Content:
         found = search(options.next, document) if options.next else linked(answer.headers.get("link", ""))
         link = _same_server(found, asked, answer)
     more = bool(search(options.more, document)) if options.more else True
-    items = _items(document, options, answer)
+    try:
+        items = rows_of(document, _items(document, options, answer))
+    except ValueError as error:
+        raise PermanentError(f"{answer.url}: the answer {error}") from error
     return Content(items, cursor, link, more, _digest(items))
 
 
@@ -77,14 +79,8 @@ def check_answer(answer: Answer, options: RestOptions, asked: str, now: datetime
 
 
 def parse(body: bytes) -> Json:
-    """Return the JSON of a body; ValueError or RecursionError say that it is none."""
-    return json.loads(
-        body.decode("utf-8-sig"),
-        object_pairs_hook=_unique,
-        parse_constant=_constant,
-        parse_float=exact_float,
-        parse_int=_integer,
-    )
+    """Return the JSON of a body; ValueError says why it is not JSON."""
+    return ExactReader().read_document(body.decode("utf-8-sig"))
 
 
 def search(expression: str, document: Json) -> Json:
@@ -167,18 +163,3 @@ def _same_server(found: Json, asked: str, answer: Answer) -> str:
 def _server(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _unique(found: list[tuple[str, Json]]) -> dict[str, Json]:
-    members = dict(found)
-    if len(members) < len(found):
-        raise ValueError("a key stands twice in one object")
-    return members
-
-
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _integer(text: str) -> int | Decimal:
-    return int(text) if len(text) <= MAX_INTEGER_CHARS else Decimal(text)

@@ -16,6 +16,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from collectors.collector import Context
+from collectors.exact_json import Refused
 from collectors.http_secrets import without_secrets
 from collectors.mapping.cells import restored
 from collectors.mapping.columns import NOT_KEPT, Mapping
@@ -42,10 +43,7 @@ class Rows:
     def __call__(self, items: list[Any]) -> Iterator[Record | Rejected | None]:
         """Yield what each object is: a record, rejected, or None where it says nothing."""
         for item in items:
-            try:
-                yield self._one(item)
-            except RecursionError:
-                yield self._mapped.reject("nested too deeply", {}, self._origin, is_row=False)
+            yield self._one(item)
 
     def reread(self, raw: str) -> Record | Rejected | None:
         """Return what a rejected object is under this mapping; one that was cut stays rejected."""
@@ -58,6 +56,8 @@ class Rows:
         return next(self([item]))
 
     def _one(self, item: Any) -> Record | Rejected | None:
+        if isinstance(item, Refused):
+            return self._mapped.reject(item.problem, [item.shown], self._origin, is_row=False)
         if not isinstance(item, dict):
             reason = f"is {keys_of(item)}, not an object"
             return self._mapped.reject(reason, [item], self._origin, is_row=False)

@@ -4,7 +4,6 @@ Invariant: a time before the year 1 or after 9999, `infinity`, `24:00`, and text
 text instead of ending the query. Numbers inside of JSON are exact.
 """
 
-import json
 from typing import Any
 
 from psycopg import DataError
@@ -13,7 +12,7 @@ from psycopg.adapt import Loader
 from psycopg.pq import Format
 from psycopg.types.json import set_json_loads
 
-from collectors.exact_json import exact_float
+from collectors.exact_json import ExactReader, Refused
 
 # Types of a fixed and small size, whose cells need no look at how large they are (pg_type.oid).
 TIME_TYPES = frozenset({1082, 1083, 1114, 1184, 1266})
@@ -28,10 +27,17 @@ def read_leniently(connection: Any, _record: Any) -> None:
     adapters = connection.adapters
     for name in _TIMES:
         adapters.register_loader(name, _lenient(adapters.get_loader(adapters.types[name].oid, Format.TEXT)))
-    set_json_loads(lambda data: json.loads(data, parse_float=exact_float), connection)
+    set_json_loads(_json, connection)
     if connection.info.parameter_status("client_encoding") == "SQL_ASCII":
         for name in _TEXTS:
             adapters.register_loader(name, _AnyText)
+
+
+def _json(data: str | bytes) -> Any:
+    """Return a JSON cell; what cannot be read exactly becomes `Refused`, which no record holds."""
+    text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
+    found, problem = ExactReader().read(text)
+    return Refused(problem, found) if problem else found
 
 
 def _lenient(strict: Any) -> type[Loader]:

@@ -1,7 +1,7 @@
 """JSON as tables: an object is a row, and an array of them is read element by element.
 
-Invariants: numbers are exact; a key that stands twice, NaN and Infinity make a row with a problem, never a
-guess; a document is bounded where it must be held whole, an element where the array is streamed.
+Invariants: what `exact_json` refuses is a row with a problem, or ends the document; a document is bounded
+where it must be held whole, an element where the array is streamed.
 """
 
 import codecs
@@ -9,62 +9,28 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 
+from collectors.exact_json import ExactReader, Refused, TooDeepError, rows_of
 from collectors.tables.unpack import read_at_most
 from outbox.errors import PermanentError
 
 MAX_DOCUMENT_BYTES = 16_000_000
 MAX_ELEMENT_CHARS = 1_000_000
-MAX_DIGITS = 400
 _CHUNK_BYTES = 64 * 1024
 _SPACE = re.compile(r"[ \t\r\n]*")
 _KIND = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
-class Twice(dict[str, Any]):
-    """An object in which a key stands twice."""
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else Twice(found)
-
-
-def _integer(text: str) -> int | Decimal:
-    return int(text) if len(text) <= MAX_DIGITS else Decimal(text)
-
-
-def _fraction(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:  # an exponent beyond all sense
-        return Decimal("Infinity")
-
-
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_pairs, parse_int=_integer, parse_float=_fraction, parse_constant=Decimal
-)
-
-
-def parse_object(text: str) -> tuple[dict[str, Any] | None, str]:
-    """Return the object that a text is and "", or what there is of it and the problem with it."""
-    try:
-        found = _DECODER.decode(text)
-    except (ValueError, RecursionError) as error:
-        return None, f"is no JSON: {error}"
-    return as_row(found)
-
-
-def as_row(found: Any) -> tuple[dict[str, Any] | None, str]:
+def as_row(found: Any, problem: str = "") -> tuple[dict[str, Any] | None, str]:
     """Return an object with its inner objects spread as `outer.inner`, and "" or what is wrong with it."""
+    if isinstance(found, Refused):
+        found, problem = found.shown, found.problem
     if not isinstance(found, dict):
-        return None, f"is {_KIND.get(type(found), 'a number')}, not an object"
-    problem = "has a key that stands twice" if isinstance(found, Twice) else ""
+        return None, problem or f"is {_KIND.get(type(found), 'a number')}, not an object"
     return _spread(found), problem
 
 
@@ -88,13 +54,14 @@ def read_document(stream: io.BufferedReader, encoding: str, records: str) -> lis
             hint="a list of objects, or an object a line, may be of any size",
         )
     try:
-        document = _DECODER.decode(content.decode("utf-8-sig" if encoding == "utf-8" else encoding))
+        text = content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+        document = ExactReader().read_document(text)
         found = jmespath.search(records, document)
+        if isinstance(found, list):
+            return rows_of(document, found)
     except (ValueError, RecursionError, JMESPathError) as error:
-        raise PermanentError(f"is no JSON document: {error}") from error
-    if not isinstance(found, list):
-        raise PermanentError(f"has no list at {records}", hint="correct the section's records")
-    return found
+        raise PermanentError(f"is not a JSON document: {error}") from error
+    raise PermanentError(f"has no list at {records}", hint="correct the section's records")
 
 
 class ArrayElements:
@@ -103,6 +70,7 @@ class ArrayElements:
     def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
+        self._reader = ExactReader()
         self._buffer = ""
         self._at = 0
         self._ended = False
@@ -131,22 +99,24 @@ class ArrayElements:
                 return
             if sign != ",":
                 raise PermanentError(
-                    f"is no whole JSON: {sign or 'the end'!r} follows an element of its list"
+                    f"is not whole JSON: {sign or 'the end'!r} follows an element of its list"
                 )
 
     def _element(self) -> tuple[Any, int]:
         self._peek()
         while True:
             try:
-                found, end = _DECODER.raw_decode(self._buffer, self._at)
-            except (json.JSONDecodeError, RecursionError) as error:
-                if self._ended or isinstance(error, RecursionError) or self._too_long():
-                    raise PermanentError(f"is no whole JSON: {_said(error)}") from error
+                found, end, problem = self._reader.read_at(self._buffer, self._at)
+            except TooDeepError as error:
+                raise PermanentError(f"has a row that {error}") from error
+            except json.JSONDecodeError as error:
+                if self._ended or self._too_long():
+                    raise PermanentError(f"is not whole JSON: {error.msg}") from error
             else:
                 # A number at the very end may go on in the next chunk.
                 if self._ended or end < len(self._buffer):
                     size, self._at = end - self._at, end
-                    return found, size
+                    return Refused(problem, found) if problem else found, size
             self._more()
 
     def _too_long(self) -> bool:
@@ -178,7 +148,3 @@ class ArrayElements:
             raise PermanentError(
                 "goes on behind its JSON document", hint="an object a line? Then format = ndjson"
             )
-
-
-def _said(error: Exception) -> str:
-    return error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"

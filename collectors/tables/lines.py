@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from collectors.tables.json import parse_object
+from collectors.exact_json import ExactReader
+from collectors.tables.json import as_row
 from outbox.errors import PermanentError
 
 MAX_LINE_BYTES = 1_000_000
@@ -166,10 +167,16 @@ class CsvRows:
 
 def ndjson_rows(lines: Lines) -> Iterator[Row]:
     """Yield the object of each line that is not blank."""
+    reader = ExactReader()
     for line in lines:
         if not line.text.strip():
             continue
-        found, problem = (None, line.problem) if line.problem else parse_object(line.text)
+        found, problem = None, line.problem
+        if not problem:
+            try:
+                found, problem = as_row(*reader.read(line.text))
+            except ValueError as error:
+                problem = f"is not JSON: {error}"
         cells: Sequence[Any] | dict[str, Any] = [line.text.rstrip("\r\n")] if found is None else found
         yield Row(cells, line.number, line.place, problem, len(line.text))
 

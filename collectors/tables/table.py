@@ -16,6 +16,7 @@ from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
 
+from collectors.exact_json import Refused
 from collectors.mapping.columns import Mapping, RowMapper
 from collectors.mapping.numbers import printable
 from collectors.mapping.options import plain, tidy
@@ -282,7 +283,8 @@ def _numbered(rows: Iterable[list[Any]]) -> Iterator[Row]:
 def _elements(elements: Iterable[tuple[Any, int]]) -> Iterator[Row]:
     for number, (found, size) in enumerate(elements, 1):
         cells, problem = as_row(found)
-        yield Row([found] if cells is None else cells, number, Place(0, number), problem, size)
+        shown = [found.shown if isinstance(found, Refused) else found]
+        yield Row(shown if cells is None else cells, number, Place(0, number), problem, size)
 
 
 def _name(cell: Any) -> str:

@@ -126,14 +126,24 @@ def test_an_error_in_the_stream_is_transient_and_quoted(at):
         b"",
         b"\xff\xfe{}",
         b"\xef\xbb\xbf{}",
-        b'{"latitude":NaN}',
-        b'{"latitude":1,"latitude":2}',
-        b"[" * 100_000,
-        b'{"latitude":' + b"9" * 10_000 + b"}",
     ],
 )
 def test_what_is_no_json_is_transient(body):
     with pytest.raises(TransientError, match="no whole JSON"):
+        read(body, call_for(REAL_SECTIONS))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"latitude":NaN}', "utc_offset_seconds"),
+        (b'{"latitude":1,"latitude":2}', "has a key that stands twice: 'latitude'"),
+        (b"[" * 100_000, "nested deeper than 64 levels"),
+        (b'{"latitude":' + b"9" * 10_000 + b"}", "utc_offset_seconds"),
+    ],
+)
+def test_what_json_leaves_open_is_refused(body, reason):
+    with pytest.raises(PermanentError, match=reason):
         read(body, call_for(REAL_SECTIONS))
 
 
