@@ -74,6 +74,7 @@ WHERE command = 'collect' AND source = ?1 AND started_at <= ?2
   AND (new > 0 OR rejected > 0 OR (?3 AND unchanged > 0))
 ORDER BY id DESC LIMIT 200
 """
+_ANY_COLLECT = "SELECT EXISTS (SELECT 1 FROM runs WHERE command = 'collect')"
 _BORN = "SELECT min(since) FROM agents"
 _CLOCK_OFFSET = """
 SELECT clock_offset_s FROM runs WHERE command = 'upload' AND clock_offset_s IS NOT NULL
@@ -125,7 +126,8 @@ class Expected(NamedTuple):
 
     `every_s` says how often each source that is switched on runs; `fresh_s` for how long it may give nothing
     new (0: for ever; absent: learned from its runs). `configured_at` is when the configuration was last
-    written, None where that is unknown; `floor_bytes` the disk's floor.
+    written: a source that has never run may be as young as that; None where it is unknown. `floor_bytes` is
+    the disk's floor.
     """
 
     every_s: Mapping[str, float]
@@ -368,8 +370,9 @@ def _silence(
         since, limit_s = datetime.fromisoformat(started_at), every_s * OVERDUE_INTERVALS
     else:
         born = datetime.fromisoformat(database.value(_BORN))
-        configured = [expected.configured_at] if expected.configured_at else []
-        since = max([born, *(each for each in configured if each <= moment)])
+        since, written = born, expected.configured_at
+        if written and born < written <= moment and database.value(_ANY_COLLECT):
+            since = written  # beside others that run, it may be new
         limit_s = max(every_s * OVERDUE_INTERVALS, FIRST_RUN_S)
     if (moment - since).total_seconds() < limit_s:
         return None

@@ -2,10 +2,16 @@
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from outbox.checksums import row_checksum
+from outbox.database import Database
+from outbox.errors import OutboxError, TransientError
+from outbox.record import timestamp
+from outbox.runs import note_clock, recorded
 from outbox.witness import read_witness, write_witness
 from tests.cli.conftest import WEATHER, source
 from tests.cli.test_audit import send
@@ -172,3 +178,87 @@ def test_a_database_that_was_put_back_is_a_problem_before_anything_refuses_it(ag
     assert "it was put back from a backup" in checked.out
     assert outbox("agent", "renew").code == 0
     assert [outbox(command).code for command in ("status", "check")] == [0, 0]
+
+
+def failed_upload(agent, error, times=1):
+    with Database.open(agent.database) as database:
+        for _ in range(times):
+            with suppress(OutboxError), recorded(database, "upload", now=lambda: datetime.now(UTC)):
+                raise error
+
+
+def test_a_first_failure_that_may_pass_is_waiting_and_no_problem(agent, outbox):
+    store_one(agent.folder, seal=False)
+    failed_upload(agent, TransientError("s3.example cannot be reached. Nothing was lost"))
+    result = outbox("status")
+    assert result.code == 75
+    assert result.out.startswith("WAITING   The next run may well succeed. Nothing is to be done yet.")
+    assert "PROBLEM" not in result.out
+    assert "s3.example cannot be reached" in result.out
+    assert "Nothing is lost: collecting goes on, 1 record waiting." in result.out
+    found = json.loads(outbox("status", "--json").out)
+    assert (found["problems"], found["transient"][0]["what"]) == ([], "upload")
+    failed_upload(agent, TransientError("s3.example cannot be reached. Nothing was lost"), times=2)
+    result = outbox("status")
+    assert result.code == 69
+    assert "upload, 3 runs since " in result.out
+    assert result.out.count("cannot be reached") == 1
+
+
+def test_a_disk_below_the_floor_is_a_problem(agent, outbox):
+    agent.configure(disk_floor="900TB")
+    result = outbox("status")
+    assert result.code == 69
+    assert "\n           disk\n" in result.out
+    assert "collecting waits below 900TB" in " ".join(result.out.split())
+
+
+def test_who_was_never_scheduled_is_a_problem(agent, outbox):
+    agent.configure(source("fixed"))
+    with closing(sqlite3.connect(agent.database)) as older:
+        older.execute("DROP TRIGGER agents_are_immutable")
+        (row,) = older.execute("SELECT agent_id, customer, site, host, first_sequence, reason FROM agents")
+        since = timestamp(datetime.now(UTC) - timedelta(days=90))
+        number, values = 1, (*row[:5], since, row[5])
+        older.execute("UPDATE agents SET since = ?, checksum = ?", (since, row_checksum(number, *values)))
+        older.commit()
+    result = outbox("status")
+    assert result.code == 69
+    assert "has never run, 90 days after it was set up" in " ".join(result.out.split())
+    assert "collecting goes on" not in result.out
+
+
+def test_a_clock_that_was_wrong_at_the_last_upload_is_shown(agent, outbox):
+    with (
+        Database.open(agent.database) as database,
+        recorded(database, "upload", now=lambda: datetime.now(UTC)) as run,
+    ):
+        note_clock(database, run, datetime.now(UTC) - timedelta(hours=1), now=lambda: datetime.now(UTC))
+    result = outbox("status")
+    assert result.code == 0
+    assert "Clock      60 min ahead of the store's, as the last upload heard" in result.out
+
+
+def test_data_that_stopped_coming_is_a_problem_until_the_section_says_otherwise(agent, outbox, installed):
+    agent.configure(source("fixed"))
+    outbox("collect")
+    outbox("rejected", "dismiss", "--source", "fixed")
+    outbox("upload")
+    with closing(sqlite3.connect(agent.database)) as older:
+        older.execute(
+            "UPDATE runs SET started_at = ? WHERE new > 0", (timestamp(datetime.now(UTC) - timedelta(9)),)
+        )
+        older.commit()
+    with (
+        Database.open(agent.database) as database,
+        recorded(database, "collect", "fixed", now=lambda: datetime.now(UTC)),
+    ):
+        pass
+    result = outbox("status")
+    assert result.code == 69
+    assert "runs well and has given nothing new for 9 days" in " ".join(result.out.split())
+    for fresh, code in (("10d", 0), ("off", 0), ("1d", 69)):
+        agent.configure(source("fixed", more=f"fresh = {fresh}\n"))
+        assert outbox("status").code == code
+    agent.configure(source("fixed", more="fresh = sometimes\n"))
+    assert "fresh" in outbox("check", "--offline").out

@@ -202,7 +202,7 @@ def test_who_was_set_up_and_never_scheduled_is_told(agent, clock):
     clock.advance(minutes=59)
     assert whats(look(agent)) == []
     clock.advance(days=90)
-    (problem,) = look(agent).problems
+    (problem,) = look(agent, configured_at=clock.moment).problems
     assert problem.what == "collect and upload"
     assert problem.why.startswith(
         "has never run, 90 days after it was set up, expected every 15 min and 5 min\nHint: schedule outbox collect"

@@ -24,7 +24,7 @@ _MISSING = (
     "{:,} sequences are missing: the database is damaged\n"
     "Hint: outbox audit says which; delete nothing, and see README: When the database is damaged"
 )
-_UPLOADING = ("upload", "collect and upload")
+_COLLECTING_STOPPED = {"collect", "collect and upload", "database", "disk"}
 
 
 @app.command(rich_help_panel=EVERY_DAY)
@@ -75,7 +75,9 @@ def _show(config: Config, health: Health) -> None:
     )
 
     def show(text: str = "") -> None:
-        console.print(text, markup=False)
+        for line in text.splitlines() or [""]:
+            whole = textwrap.wrap(line, console.width, subsequent_indent=_INDENT, break_on_hyphens=False)
+            console.print("\n".join([line] if len(line) <= console.width else whole), markup=False)
 
     if health.problems or health.missing or health.transient:
         _show_problems(config, console, health, moment)
@@ -127,7 +129,8 @@ def _show_problems(config: Config, console: Console, health: Health, moment: dat
         console.print("\n" if problems else "", end="")
         console.print("[bold yellow]WAITING[/]   The next run may well succeed. Nothing is to be done yet.")
         _show_each(config, console, health.transient, moment)
-    if any(problem.what in _UPLOADING for problem in (*problems, *health.transient)):
+    told = {problem.what for problem in (*problems, *health.transient)}
+    if "upload" in told and not told & _COLLECTING_STOPPED:
         waiting = number(health.waiting, "record")
         console.print(f"\n{_INDENT}Nothing is lost: collecting goes on, {waiting} waiting.", markup=False)
     console.print()
