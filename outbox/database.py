@@ -6,6 +6,7 @@ Invariants:
   program that was upgraded under our feet is noticed before anything is written.
 - No transaction is open while anything else than the database is waited for.
 - Opening never makes a database; `create` makes it whole or not at all.
+- No database is opened through a link, nor its -wal or -shm.
 - SQLite's exceptions are translated here, once.
 
 SQLite before 3.51.3 can corrupt a WAL file that two processes write (the WAL-reset bug), which is this
@@ -30,6 +31,7 @@ from outbox.errors import (
     TransientError,
 )
 from outbox.machine.disk import network_drive
+from outbox.machine.private import require_no_link
 from outbox.witness import read_witness
 
 APPLICATION_ID = 0x4F757462  # "Outb"
@@ -62,7 +64,7 @@ class Database:
         _require_ours(path)
         flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
         with translated(path):
-            connection = apsw.Connection(str(path), flags=flags)
+            connection = connected(path, flags)
             try:
                 _configure(connection, readonly=readonly)
                 version = connection.pragma("user_version")
@@ -83,7 +85,7 @@ class Database:
         unfinished = path.with_name(path.name + ".new")
         unfinished.unlink(missing_ok=True)
         with translated(path):
-            connection = apsw.Connection(str(unfinished))
+            connection = connected(unfinished, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             try:
                 _require_pragma(connection, "auto_vacuum", _INCREMENTAL)  # only the very first statement can
                 _require_pragma(connection, "application_id", APPLICATION_ID)
@@ -176,7 +178,14 @@ class Database:
             self._waited = False
 
 
+def connected(path: Path, flags: int) -> apsw.Connection:
+    """Return a connection to a file that is no link: its folder may be reached through one, it may not."""
+    return apsw.Connection(str(path.parent.resolve() / path.name), flags=flags | apsw.SQLITE_OPEN_NOFOLLOW)
+
+
 def _require_ours(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        require_no_link(path.with_name(path.name + suffix))
     if not path.exists():
         if known := read_witness(path):
             raise PermanentError(

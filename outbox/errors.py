@@ -55,6 +55,9 @@ def worst(codes: Iterable[Exit]) -> Exit:
     return min(codes, key=_WORST_FIRST.index, default=Exit.OK)
 
 
+OTHER_ACCOUNT = "run this as the account that owns the agent's folder, as in: sudo -u outbox outbox check"
+
+
 class OutboxError(Exception):
     """Something this program foresees; `message` says what, `hint` (or None) what to do."""
 

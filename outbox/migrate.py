@@ -15,7 +15,7 @@ from typing import NamedTuple
 import apsw
 
 from outbox import __version__
-from outbox.database import Database, translated
+from outbox.database import Database, connected, translated
 from outbox.errors import SchemaError
 from outbox.record import timestamp
 
@@ -99,7 +99,7 @@ def _back_up(database: Database, moment: datetime) -> Path:
     stamp = timestamp(moment).translate(str.maketrans("", "", "-:."))
     path = database.path.with_name(f"{database.path.name}.schema{database.version}-{stamp}.backup")
     with translated(path):
-        copy = apsw.Connection(str(path))
+        copy = connected(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             with copy.backup("main", database.connection, "main") as backup:
                 backup.step(-1)

@@ -43,7 +43,8 @@ def write_witness(database: Path, witnessed: Witnessed) -> None:
     path = witness_of(database)
     partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")  # uploaders may meet
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
+        partial.unlink(missing_ok=True)
+        with partial.open("x", encoding="utf-8", newline="\n") as file:  # never through a link
             file.write(json.dumps(witnessed._asdict()) + "\n")
             file.flush()
             os.fsync(file.fileno())

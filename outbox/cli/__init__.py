@@ -24,6 +24,7 @@ from outbox.cli.commands import (
     status,
 )
 from outbox.errors import Exit, OutboxError
+from outbox.machine.private import closed_to_others
 
 __all__ = [
     "agent",
@@ -80,7 +81,8 @@ def main() -> None:
         logging.NullHandler()
     )  # before there is a log, no traceback either
     try:
-        app()
+        with closed_to_others():
+            app()
     except OutboxError as error:
         _log_end(error.exit_code, str(error))
         print(f"outbox: {error}", file=sys.stderr)  # noqa: T201

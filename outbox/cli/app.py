@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,18 @@ import typer
 
 from outbox import __version__
 from outbox.agents import Agent, current_agent, require_own
+from outbox.cli.text import quoted
 from outbox.config.file import Config
 from outbox.database import Database
+from outbox.errors import ConfigError
 from outbox.machine.account import chown_hint, is_root_elsewhere
+from outbox.machine.private import (
+    foreign_owner,
+    open_without_link,
+    require_no_link,
+    require_own_folder,
+    require_safe_folder,
+)
 from outbox.migrate import require_current, upgrade
 
 EVERY_DAY, SETTING_UP, HOUSEKEEPING, WHEN_WRONG = (
@@ -37,7 +47,11 @@ app = typer.Typer(
 )
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="The configuration; else $OUTBOX_CONFIG, else ./config.ini.")
+    Path | None,
+    typer.Option(
+        "--config",
+        help="The configuration; else $OUTBOX_CONFIG, else ./config.ini, else the one in the default folder.",
+    ),
 ]
 
 
@@ -69,8 +83,41 @@ def default_folder() -> Path:
 
 
 def config_path(context: typer.Context, option: Path | None) -> Path:
-    """Return the configuration's path: --config, or where it is found without."""
-    return option or context.obj or implicit_config_path()
+    """Return the configuration's path: --config, or where it is found without.
+
+    ConfigError where there is none, and where ./config.ini is another account's: it says what is sent where.
+    """
+    if not (option or context.obj):
+        context.obj = _found_config_path()
+    return option or Path(context.obj)
+
+
+def config_path_if_any(context: typer.Context, option: Path | None) -> Path | None:
+    """Return the configuration's path; None where nobody named one and none is found."""
+    if option or context.obj or os.environ.get("OUTBOX_CONFIG") or implicit_config_path().exists():
+        return config_path(context, option)
+    return None
+
+
+def _found_config_path() -> Path:
+    path, default = implicit_config_path(), default_folder() / "config.ini"
+    if os.environ.get("OUTBOX_CONFIG"):
+        return path
+    if not path.exists():
+        raise ConfigError(
+            [f"no configuration found: looked at $OUTBOX_CONFIG (not set), ./config.ini and {default}"],
+            hint="name it with --config, or make one with: outbox init",
+        )
+    if path == default or (default.exists() and path.samefile(default)):
+        return path
+    if owner := foreign_owner(path):
+        raise ConfigError(
+            [f"{path.absolute()} belongs to {owner}, and says what is read and where it is sent: not used"],
+            hint=f"if it is the one that you mean: outbox --config {quoted(path.absolute())}",
+        )
+    if default.exists():
+        say(f"Note: {path.absolute()} is used, not {default}")
+    return path
 
 
 def implicit_config_path() -> Path:
@@ -88,7 +135,11 @@ def now() -> datetime:
 
 @contextmanager
 def open_database(config: Config, *, readonly: bool = False) -> Iterator[Database]:
-    """Open the agent's database, upgraded; ConfigError when it belongs to another customer or site."""
+    """Open the agent's database, upgraded; ConfigError when it belongs to another customer or site.
+
+    PermanentError where users who are not the agent's could exchange its files.
+    """
+    (require_safe_folder if readonly else require_own_folder)(config.folder)
     if not readonly:
         warn_root(config.folder)
     with Database.open(config.database, readonly=readonly) as database:
@@ -129,26 +180,33 @@ def _require_same_identity(config: Config, agent: Agent) -> None:
         raise error
 
 
+class _Log(logging.handlers.RotatingFileHandler):
+    """Never writes through a link."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=open_without_link)
+
+
 def start_log(config: Config, command: str) -> None:
     """Keep a rotating log in the agent's folder, one file a command, since two processes cannot share one.
 
-    Before the database is opened, so that the log says that too. A log that may not be written stops nothing.
+    Before the database is opened, so that the log says that too. A log that may not be written stops nothing;
+    PermanentError where another user could have it written elsewhere.
     """
     folder = config.folder / "logs"
     path = folder / f"{command}.log"
+    require_own_folder(config.folder)
+    require_no_link(path)
     try:
         folder.mkdir(exist_ok=True)
-        with path.open("a", encoding="utf-8"):
-            pass
+        os.close(open_without_link(str(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND))
     except FileNotFoundError:
         return  # there is no agent: opening its database says so
     except OSError as error:
         if isinstance(error, PermissionError):
             hint = f"Hint: {chown_hint(config.folder)}"
             say(f"WARNING: {path} cannot be written, and says nothing of this run: {error.strerror}\n{hint}")
-    handler = logging.handlers.RotatingFileHandler(
-        path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
-    )
+    handler = _Log(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True)
     logging.raiseExceptions = False  # a full disk is the commands' own to tell, not the log's in a traceback
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name in ("outbox", "collectors", "uploader"):

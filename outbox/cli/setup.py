@@ -14,6 +14,7 @@ from outbox.cli.app import (
     ConfigOption,
     app,
     config_path,
+    config_path_if_any,
     default_folder,
     implicit_config_path,
     now,
@@ -24,6 +25,7 @@ from outbox.config.file import Config, ConfigFile, load
 from outbox.database import Database
 from outbox.errors import DataError, PermanentError
 from outbox.machine.disk import free_bytes, network_drive
+from outbox.machine.private import require_no_link, require_own_folder
 from outbox.record import timestamp
 
 MAX_WINDOWS_PATH_CHARS = 260
@@ -67,6 +69,7 @@ def init(
     settings = load(path)
     _require_agreement(settings, answers)
     settings.folder.mkdir(parents=True, exist_ok=True)
+    require_own_folder(settings.folder)
     let_the_task_write(settings.folder)
     _require_short_paths(settings)
     if settings.database.exists():
@@ -92,8 +95,7 @@ def _config_to_be(context: typer.Context, option: Path | None, folder: Path | No
         return config_path(context, option)
     if folder:
         return folder / "config.ini"
-    found = config_path(context, None)
-    return found if found.exists() else default_folder() / "config.ini"
+    return config_path_if_any(context, None) or default_folder() / "config.ini"
 
 
 def _asked(answers: Answers) -> Answers:
@@ -126,7 +128,9 @@ def _write_config(path: Path, answers: Answers) -> None:
             text = head + assignment + value + tail
     _validate(text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
+    require_no_link(path)
+    with path.open("x", encoding="utf-8", newline="\n") as file:
+        file.write(text)
     count = sum(value is not None for value in filled.values())
     typer.echo(f"Made  {path}   {count} values filled in")
     typer.echo(f"Zone  {zone}, {'as asked' if answers.timezone else 'taken from this machine'}")

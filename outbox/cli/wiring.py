@@ -107,7 +107,7 @@ def open_sources(config: Config, wanted: Sequence[str]) -> Iterator[list[Source]
 
 
 def _open(config: Config, source: Configured, http: Http) -> Source:
-    if source.collector is None or source.options is None:
+    if source.error or source.collector is None or source.options is None:
         return Source(source.name, Unusable(source.error))
     notes = Notes()
 

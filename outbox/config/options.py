@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
 
-from outbox.errors import PermanentError
+from outbox.errors import OTHER_ACCOUNT, PermanentError
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -145,6 +145,10 @@ class SecretRef:
                     text = file.read(MAX_SECRET_CHARS + 1)
             except FileNotFoundError as error:
                 raise PermanentError(f"the secret {self} does not exist yet", hint=hint) from error
+            except PermissionError as error:
+                raise PermanentError(
+                    f"this account may not read the secret {self}", hint=OTHER_ACCOUNT
+                ) from error
             except (OSError, UnicodeDecodeError) as error:
                 raise PermanentError(
                     f"the secret {self} cannot be read: {type(error).__name__}", hint=hint

@@ -62,7 +62,8 @@ class Reserve:
             return
         partial = self._path.with_name("outbox.reserve.new")
         try:
-            with partial.open("wb") as file:
+            partial.unlink(missing_ok=True)
+            with partial.open("xb") as file:  # never through a link that another user laid there
                 for _ in range(0, self._size_bytes, _CHUNK_BYTES):
                     file.write(b"\xff" * _CHUNK_BYTES)  # not zeros, which some file systems do not store
             partial.replace(self._path)

@@ -198,3 +198,12 @@ def test_sources_that_share_an_account_try_a_refused_login_once_together(agent, 
     weather._fault = lambda _request, reply: reply
     outbox("secret", "set", "meteo", stdin="CANARY-another-key\n")
     assert "ok      c: " in outbox("collect").err
+
+
+def test_a_source_whose_name_is_not_valid_is_refused_by_collect_as_by_check(agent, outbox, weather):
+    agent.configure(WEATHER.format(name="My Files", url=weather.url))
+    for command in ("collect", "check"):
+        result = outbox(command)
+        assert result.code == 78, command
+        assert "[source:My Files]: " in result.out + result.err
+    assert agent.query("SELECT count(*) FROM outbox") == [(0,)]

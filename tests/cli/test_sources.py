@@ -21,7 +21,7 @@ def test_the_kinds_that_are_shipped_say_what_they_read(outbox):
     assert row(result, "files").split()[1:6] == first
     assert re.search(r"snowflake-datapipe \d", row(result, "rest"))
     assert "The options of each: outbox options" in result.err
-    assert "There is no configuration at " in result.err
+    assert "There is no configuration yet: outbox init makes one." in result.err
 
 
 def test_a_strangers_kind_is_listed_and_one_that_cannot_start_says_why(outbox, agent, installed):

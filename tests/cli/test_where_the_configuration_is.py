@@ -47,10 +47,21 @@ def test_without_all_that_the_usual_folder_is_looked_into(tmp_path, outbox, monk
     monkeypatch.setattr(sys.modules["outbox.cli.app"], "default_folder", lambda: tmp_path / "usual")
     nowhere = tmp_path / "nowhere"
     nowhere.mkdir()
-    assert read_by(outbox("check", cwd=nowhere)) == str(nowhere / "config.ini")
+    result = outbox("check", cwd=nowhere)
+    assert result.code == 78
+    assert "no configuration found: looked at $OUTBOX_CONFIG (not set), ./config.ini and " in result.err
+    assert f"{tmp_path / 'usual' / 'config.ini'}\nHint: name it with --config" in result.err
     (tmp_path / "usual").mkdir()
     Agent(tmp_path / "usual").make()
     assert read_by(outbox("check", cwd=nowhere)) == str(tmp_path / "usual" / "config.ini")
+    (tmp_path / "here").mkdir()
+    Agent(tmp_path / "here").make()
+    result = outbox("check", cwd=tmp_path / "here")
+    assert read_by(result) == str(tmp_path / "here" / "config.ini")
+    assert (
+        result.err
+        == f"Note: {tmp_path / 'here' / 'config.ini'} is used, not {tmp_path / 'usual' / 'config.ini'}\n"
+    )
 
 
 @pytest.mark.parametrize("command", ["collect", "upload", "status", "vacuum", "sql", "check"])

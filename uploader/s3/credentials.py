@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from outbox.errors import PermanentError
+from outbox.errors import OTHER_ACCOUNT, PermanentError
 
 HINT = "outbox secret set aws"
 ENVIRONMENT_HINT = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the account that runs the upload"
@@ -78,6 +78,10 @@ def _read_file(path: Path) -> Credentials:
             text = file.read(MAX_FILE_BYTES)
     except FileNotFoundError as error:
         raise PermanentError(f"the credentials file {path} does not exist yet", hint=HINT) from error
+    except PermissionError as error:
+        raise PermanentError(
+            f"this account may not read the credentials file {path}", hint=OTHER_ACCOUNT
+        ) from error
     except OSError as error:
         raise PermanentError(
             f"the credentials file {path} cannot be read: {error.strerror}", hint=HINT

@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path, say
+from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path_if_any, say
 from outbox.config.file import load
 from outbox.config.sections import UploadOptions, Word
 from outbox.errors import ConfigError
@@ -125,8 +125,8 @@ def _require_word(option: str, name: str) -> None:
 
 def _landing(context: typer.Context, option: Path | None, to: str | None, region: str | None) -> Landing:
     """Return where customers' objects go: as said, else as configured where there is a configuration."""
-    if not (to and region) and (option or context.obj or config_path(context, option).exists()):
-        upload = load(config_path(context, option)).upload
+    if not (to and region) and (path := config_path_if_any(context, option)):
+        upload = load(path).upload
         to, region = to or upload.to, region or upload.region
     if not to or not region:
         missing = "--region" if to else "--to"

@@ -80,7 +80,9 @@ def _write_config(config: Path, url: str | None) -> None:
         if url
         else "# The real Open-Meteo; weather data by Open-Meteo.com, CC BY 4.0."
     )
-    config.write_text(_CONFIG.format(to=to, source=source), encoding="utf-8", newline="\n")
+    config.unlink(missing_ok=True)
+    with config.open("x", encoding="utf-8", newline="\n") as file:
+        file.write(_CONFIG.format(to=to, source=source))
 
 
 def _show_way(config: Path, *, live: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from outbox import snowflake as sql
-from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path, open_database, say
+from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path_if_any, open_database, say
 from outbox.config.file import Config, load
 
 _SENT = "SELECT coalesce(max(last_sequence), 0) FROM batches WHERE agent_id = ? AND status = 'sent'"
@@ -101,8 +101,8 @@ def _configured(
 ) -> dict[str, str]:
     """What this machine's configuration and agent know of what was not said; nothing where there is none."""
     wanted = set(names) - said.keys() - sql.OPTIONAL
-    path = config_path(context, option)
-    if not wanted or (option is None and not path.exists()):
+    path = config_path_if_any(context, option) if wanted else None
+    if path is None:
         return {}
     settings = load(path)
     found = {"to": settings.upload.to} if settings.upload.to.startswith("s3://") else {}

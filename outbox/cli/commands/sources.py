@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path, now, open_database, say
+from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path_if_any, now, open_database, say
 from outbox.cli.expected import examined, expected_s
 from outbox.cli.tables import columns, show
 from outbox.cli.text import age
@@ -30,11 +30,11 @@ def sources(
         kinds.add_row(kind.name, Text("\n".join(filter(None, reads))), f"{kind.package} {kind.version}")
     show(kinds)
     say("\nThe options of each: outbox options")
-    path = config_path(context, config)
     if installed:
         return
-    if not path.exists():
-        say(f"There is no configuration at {path}: outbox init makes one.")
+    path = config_path_if_any(context, config)
+    if path is None:
+        say("There is no configuration yet: outbox init makes one.")
         return
     typer.echo()
     show(_configured(load(path)))
