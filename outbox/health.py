@@ -249,6 +249,8 @@ def _problems(
     ]
     needed, transient = [], []
     for problem, code in (_Failure(Problem(*row[:4]), row[4]) for row in database.rows(_PROBLEMS)):
+        if problem.what.startswith("source ") and problem.what[7:] not in expected.every_s:
+            continue  # it is configured no more, or switched off
         if code == Exit.DISK_FULL:
             if not any(cause.what == "disk" for cause in causes):
                 transient.append(problem)  # there is room again

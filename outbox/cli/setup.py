@@ -18,6 +18,7 @@ from outbox.cli.app import (
     default_folder,
     implicit_config_path,
     now,
+    warn_root,
 )
 from outbox.cli.private import let_the_task_write, make_private_folder
 from outbox.cli.text import quoted, size
@@ -70,6 +71,7 @@ def init(
     _require_agreement(settings, answers)
     settings.folder.mkdir(parents=True, exist_ok=True)
     require_own_folder(settings.folder)
+    warn_root(settings.folder)
     let_the_task_write(settings.folder)
     _require_short_paths(settings)
     if settings.database.exists():

@@ -146,6 +146,6 @@ def test_a_lock_that_may_not_be_used_is_told_with_its_cure_and_in_status(agent, 
 def test_root_in_another_accounts_folder_is_warned(agent, outbox):
     agent.configure()
     os.chown(agent.folder, 65534, 65534)
-    for command in ("collect", "upload", "vacuum"):
-        assert "WARNING: this is root, and " in outbox(command).err
+    for command in ("collect", "upload", "vacuum", "init --customer acme --site helsinki --folder ."):
+        assert "WARNING: this is root, and " in outbox(*command.split()).err
     assert "WARNING" not in outbox("status").err

@@ -74,7 +74,9 @@ def test_a_source_that_fails_is_named_and_another_ones_success_does_not_hide_it(
         raise PermanentError("no such table")
     with recorded(agent.database, "collect", "weather", now=clock):
         pass
-    assert [problem.what for problem in look(agent).problems] == ["source orders"]
+    configured = {"weather": 900.0, "orders": 900.0}
+    assert [problem.what for problem in look(agent, every_s=configured).problems] == ["source orders"]
+    assert look(agent).problems == ()  # it was taken out of the configuration, or switched off
 
 
 def test_rejected_inputs_are_a_problem(agent):

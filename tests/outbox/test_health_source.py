@@ -339,3 +339,12 @@ def test_the_handbook_names_every_value(agent, source):
     for found in stored(agent, source):
         *_, row = [line for line in guide.splitlines() if line.startswith(f"| `{found.stream}` |")]
         assert [name for name in found.values if f"`{name}`" not in row] == []
+
+
+@pytest.mark.parametrize(("second", "said"), [(0, 0), (2, 2)])
+def test_what_is_missing_is_said_when_a_second_look_agrees(agent, clock, source, second, said):
+    whole = source._examine()
+    looks = iter([whole._replace(missing=3), whole._replace(missing=second)])
+    source._examine = lambda: next(looks)
+    records = [record for page in source.collect({}) for record in page.records]
+    assert [record.values["missing"] for record in records if record.stream == "health"] == [said]

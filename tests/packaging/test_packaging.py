@@ -85,6 +85,7 @@ def shell(marker: str) -> str:
 
 
 @in_ci
+@pytest.mark.todays_clock
 @pytest.mark.skipif(sys.platform == "win32", reason="the README has another line for Windows")
 def test_the_readmes_first_command_runs_the_main_job_from_nothing(tmp_path):
     tracked = subprocess.run(
