@@ -77,11 +77,26 @@ UPDATE outbox SET status = 'sent', batch_id = ? WHERE sequence BETWEEN ? AND ? A
 _COUNT = "UPDATE runs SET objects = objects + 1, sent = sent + ? WHERE id = ?"
 _COUNT_ROWS = "SELECT count(*) FROM outbox WHERE sequence BETWEEN ? AND ?"
 _STATUS = "SELECT status FROM batches WHERE id = ?"
+_COUNT_RESENT = "UPDATE runs SET objects = objects + 1 WHERE id = ?"
+_CONFIRMED = """
+SELECT id, agent_id, format, encoding, first_sequence, last_sequence, object_key, ndjson_sha256, ndjson_bytes,
+  CASE status WHEN 'sent' THEN store END
+FROM batches WHERE object_key = ?1 OR cast(id AS TEXT) = ?1 OR coalesce(store || '/', '') || object_key = ?1
+"""
+_TEXTS = "SELECT count(*) FROM bodies WHERE sequence BETWEEN ? AND ?"
 _NOTE_FAILURE = """
 UPDATE batches SET attempts = attempts + 1, last_error = ?, doubted = doubted OR ?
 WHERE id = ? AND status = 'sealed'
 """
 _DOUBTED = "SELECT doubted FROM batches WHERE id = ?"
+
+
+class Confirmed(NamedTuple):
+    """A batch that was sent: to which store (None: not yet), and how many of its texts are still kept."""
+
+    batch: Batch
+    store: str | None
+    texts: int
 
 
 class _Made(NamedTuple):
@@ -186,6 +201,19 @@ class Delivery:
         with self._database.transaction():
             self._database.execute(_NOTE_FAILURE, (error.message, doubted, batch.id))
 
+    def confirmed(self, which: str) -> Confirmed | None:
+        """Return the batch with this number, object key or address; None where there is none."""
+        for *row, store in self._database.execute(_CONFIRMED, (which,)):
+            batch = Batch(*row)
+            texts = self._database.value(_TEXTS, (batch.first_sequence, batch.last_sequence))
+            return Confirmed(batch, store, int(texts))
+        return None
+
+    def count_resent(self, run_id: int) -> None:
+        """Count an object that was put again with the run that did it; its batch was sent and stays so."""
+        with self._database.transaction():
+            self._database.execute(_COUNT_RESENT, (run_id,))
+
     def is_doubted(self, batch: Batch) -> bool:
         """Return whether a store said that it keeps other bytes as this batch's object than it was sent."""
         return bool(self._database.value(_DOUBTED, (batch.id,)))
@@ -258,4 +286,4 @@ class Delivery:
         yield from ((missing, b"", None, 0) for missing in range(expected, last + 1))
 
 
-__all__ = ["Batch", "Delivery", "Limits", "Lost", "Sealed"]
+__all__ = ["Batch", "Confirmed", "Delivery", "Limits", "Lost", "Sealed"]

@@ -34,6 +34,12 @@ class Put(NamedTuple):
     object_bytes: int
 
 
+def put_again(store: ObjectStore, batch: Batch, lines: bytes, *, retry: Retry) -> Receipt:
+    """Put a batch that was sent before; nothing that the store has is overwritten. Raises what put raises."""
+    data = compress(lines, batch.encoding)
+    return retry(lambda: store.put(batch.object_key, data))
+
+
 class Upload:
     """One run of `outbox upload`."""
 

@@ -8,10 +8,14 @@ MAX_OF_A_KIND = 100
 
 
 class Finding(NamedTuple):
-    """A promise that does not hold: its kind, for machines, and a sentence: what, where, what it means."""
+    """A promise that does not hold: its kind, for machines, and a sentence: what, where, what it means.
+
+    A note says what looks like one and is history that the database explains: nothing is wrong.
+    """
 
     kind: str
     text: str
+    is_note: bool = False
 
 
 def limited(findings: Iterable[Finding]) -> Iterator[Finding]:

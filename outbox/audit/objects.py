@@ -22,7 +22,9 @@ from outbox.object_name import ObjectName, is_trial
 STEP_ROWS = 1_000
 
 _FOLDERS = """
-SELECT customer, site, agent_id, lead(reason, 1, 'in force') OVER (ORDER BY id) FROM agents ORDER BY agent_id
+SELECT customer, site, agent_id, lead(reason, 1, 'in force') OVER (ORDER BY id),
+  substr(lead(since, 1, '') OVER (ORDER BY id), 1, 10)
+FROM agents ORDER BY agent_id
 """
 _BATCHES = """
 SELECT object_key, id, status, store, object_bytes, etag, ndjson_sha256, first_sequence, last_sequence
@@ -37,6 +39,7 @@ SELECT id, ndjson_sha256 = zeroblob(32) FROM batches
 WHERE first_sequence <= ?2 AND last_sequence >= ?1 AND status IN ('sealed', 'sent')
 ORDER BY first_sequence LIMIT 1
 """
+_TEXTS = "SELECT count(*) FROM bodies WHERE sequence BETWEEN ? AND ?"
 _GIVEN_UP = {
     "restored": "which was sealed after the backup was made that is in use now: what it holds was read again "
     "since, where sources had it.",
@@ -156,14 +159,14 @@ def audit_objects(objects: Objects, tiles: Tiles, *, deep: bool) -> Iterator[Fin
 
 def audit_store(database: Database, objects: Objects, *, deep: bool) -> Iterator[Finding]:
     """Yield where the database and the store disagree about this agent's objects; `deep` reads all."""
-    for customer, site, agent_id, ended in database.execute(_FOLDERS):
+    for customer, site, agent_id, ended, ended_on in database.execute(_FOLDERS):
         folder = f"data/customer={customer}/site={site}/agent={agent_id}/"
         for known, key, size in _side_by_side(_batches(database, folder), objects.list_objects(folder)):
             if known is None:
                 # The original of a copy goes on under the identity that the copy gave up.
-                yield from _stranger(database, key, ended) if ended != "cloned" else ()
+                yield from _stranger(database, key, ended, ended_on) if ended != "cloned" else ()
             elif size is None:
-                yield from _absent(objects, known)
+                yield from _absent(database, objects, known)
             else:
                 yield from _present(objects, known, size, deep=deep)
 
@@ -194,8 +197,8 @@ def _side_by_side(
             known, found = next(batches, None), next(listed, None)
 
 
-def _stranger(database: Database, key: str, ended: str) -> Iterator[Finding]:
-    """An object that no batch has; `ended` is why its agent was given up, if it was."""
+def _stranger(database: Database, key: str, ended: str, ended_on: str) -> Iterator[Finding]:
+    """An object that no batch has; `ended` is why its agent was given up, if it was, and on which day."""
     if database.value(_IS_KNOWN, (key,)):
         return  # sealed meanwhile, or voided after it was put
     name = ObjectName.parse(key)
@@ -207,24 +210,35 @@ def _stranger(database: Database, key: str, ended: str) -> Iterator[Finding]:
     batch, is_unnamed = holders[0] if holders else (None, 0)
     if is_unnamed:
         return  # the name that a salvage could not read
-    if ended in _GIVEN_UP:
+    is_note = ended == "restored" and name.date <= ended_on
+    if ended == "restored" and not is_note:
+        meaning = f"which was sealed after {ended_on}, when that identity ended: a copy of it uploads too."
+    elif ended in _GIVEN_UP:
         meaning = _GIVEN_UP[ended]
     elif batch is None:
         meaning = "which this database never sealed: it is older than the store. Was a backup restored?"
     else:
         meaning = f"which this database sealed as batch {batch}: a copy of the database uploads too."
-    yield Finding("object-unknown", f"The object {key} holds {held}, {meaning}")
+    yield Finding("object-unknown", f"The object {key} holds {held}, {meaning}", is_note)
 
 
-def _absent(objects: Objects, known: Known) -> Iterator[Finding]:
+def _absent(database: Database, objects: Objects, known: Known) -> Iterator[Finding]:
     if known.status != "sent" or known.store != objects.url:
         return
     if any(key == known.key for key, _ in objects.list_objects(known.key)):
         return  # put after the store was listed
+    first, last = known.first_sequence, known.last_sequence
+    if database.value(_TEXTS, (first, last)) == last - first + 1:
+        cure = f"What to do: outbox resend {known.id}"
+    else:
+        cure = (
+            "Its texts are no longer kept here: take it from the store's older versions or its backup, "
+            "unless Snowflake has loaded it"
+        )
     yield Finding(
         "object-missing",
-        f"The object {known.key} (batch {known.id}, {span(known.first_sequence, known.last_sequence)}) was "
-        f"confirmed by {objects.url} and is no longer there: it was removed.",
+        f"The object {known.key} (batch {known.id}, {span(first, last)}) was confirmed by {objects.url} and "
+        f"is no longer there: it was removed. {cure}.",
     )
 
 

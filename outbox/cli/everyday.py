@@ -132,7 +132,7 @@ def _upload(settings: Config) -> None:
     start_log(settings, "upload")
     with (
         open_database(settings) as database,
-        _only_upload(settings, database),
+        only_upload(settings, database),
         recorded(database, "upload", now=now) as run_id,
     ):
         delivery = Delivery(database, now=now)
@@ -148,7 +148,7 @@ def _upload(settings: Config) -> None:
 
 
 @contextmanager
-def _only_upload(settings: Config, database: Database) -> Iterator[None]:
+def only_upload(settings: Config, database: Database) -> Iterator[None]:
     """Hold the lock that lets one upload run at a time; where it may not be used, that is a failed run."""
     from filelock import FileLock, Timeout
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
@@ -222,6 +223,22 @@ def test_an_object_sealed_after_the_listing_is_known(sent, outbox):
             "INSERT INTO voided VALUES (9, ?, 3, 4, ?, x'00', 1, 't', 't', 'why')", (name.agent_id, key)
         )
     assert outbox("audit", "--store").code == 0
+
+
+def test_what_a_restore_explains_is_a_note_and_no_finding(sent, outbox):
+    """After the cure of a restore the store holds what the database never knew: for ever, and rightly."""
+    path = paths(sent)[-1]
+    lines = lines_of(path).replace(b'"sequence":5', b'"sequence":7').replace(b'"sequence":6', b'"sequence":8')
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    put(sent, name_of(sent, path)._replace(first_sequence=7, last_sequence=8, date=today), lines)
+    assert outbox("audit", "--store").code == 65
+    assert outbox("agent", "renew").code == 0
+    result = outbox("audit", "--store")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("Note: The object data/customer=acme/")
+    assert "Nothing wrong was found. " in result.out
+    told = json.loads(outbox("audit", "--store", "--json").out)
+    assert (told["clean"], [found["is_note"] for found in told["findings"]]) == (True, [True])
 
 
 def overlap(agent):

@@ -58,15 +58,25 @@ def test_objects_under_an_identity_given_up_are_told(agent, clock, reason, meani
     if meaning is None:
         assert found == []
     else:
-        ((kind, text),) = found
-        assert kind == "object-unknown"
+        ((kind, text, is_note),) = found
+        assert (kind, is_note) == ("object-unknown", reason == "restored")
         assert meaning in text
+
+
+def test_what_was_sealed_after_a_restore_by_the_identity_that_it_ended_is_a_copy_s(agent, clock):
+    agent.collect(record(0), record(1))
+    batch = agent.seal(TWO)
+    renew(agent.database, "restored", now=clock)
+    later = unknown(batch).replace("date=2026-11-23", "date=2026-11-24")
+    ((_, text, is_note),) = look(agent, batch.object_key, later)
+    assert not is_note
+    assert "sealed after 2026-11-23, when that identity ended: a copy of it uploads too" in text
 
 
 def test_the_identity_in_force_is_told_as_before(agent):
     agent.collect(record(0), record(1))
     batch = agent.seal(TWO)
-    ((_, text),) = look(agent, unknown(batch))
+    ((_, text, _),) = look(agent, unknown(batch))
     assert "which this database sealed as batch 1: a copy of the database uploads too" in text
 
 
@@ -86,4 +96,4 @@ def test_after_a_salvage_only_what_may_be_there_twice_is_told(path, clock, damag
         agent.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     salvage(path, customer="acme", site="helsinki", now=clock)
     with opened(path, clock) as agent:
-        assert [kind for kind, _ in look(agent, first.object_key, second.object_key)] == told
+        assert [kind for kind, *_ in look(agent, first.object_key, second.object_key)] == told

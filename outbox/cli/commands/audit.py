@@ -43,7 +43,7 @@ class _Report:
             for finding in limited(findings):
                 self._findings.append(finding)
                 if not self._as_json:
-                    typer.echo(finding.text)
+                    typer.echo(f"Note: {finding.text}" if finding.is_note else finding.text)
         except OutboxError as error:
             self._code = worst([self._code, error.exit_code])
             self.looked_at("An audit was not finished: " + error.message)
@@ -61,7 +61,7 @@ class _Report:
 
     def end(self) -> typer.Exit:
         """Say the summary and return how the command ends: 65 where anything was found."""
-        count = len(self._findings)
+        count = sum(not finding.is_note for finding in self._findings)
         code = worst([self._code, Exit.DATA if count else Exit.OK])
         if self._as_json:
             findings = [finding._asdict() for finding in self._findings]
@@ -92,9 +92,11 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Hold the promises against what is there: one sentence for each that is broken. Nothing is changed.
+    """Verify that nothing is missing or damaged, and print one sentence per finding. Nothing is changed.
 
-    Exit code 0: every promise holds; 65: something was found; 69: the store may not be looked into.
+    A note is history that the database explains, as after a restore. Exit
+    code 0: no finding; 65: something was found; 69: the store may not be
+    looked into.
     """
     report = _Report(as_json=as_json)
     if objects is not None:
