@@ -74,6 +74,7 @@ WHERE command = 'collect' AND source = ?1 AND started_at <= ?2
   AND (new > 0 OR rejected > 0 OR (?3 AND unchanged > 0))
 ORDER BY id DESC LIMIT 200
 """
+_FIRST_RUN = "SELECT started_at FROM runs WHERE command = 'collect' AND source = ? ORDER BY id LIMIT 1"
 _ANY_COLLECT = "SELECT EXISTS (SELECT 1 FROM runs WHERE command = 'collect')"
 _BORN = "SELECT min(since) FROM agents"
 _CLOCK_OFFSET = """
@@ -85,7 +86,7 @@ SELECT max(CASE WHEN exit_code = 0 THEN finished_at END),
   coalesce(sum(CASE WHEN started_at >= ?2 THEN new END), 0),
   coalesce(sum(CASE WHEN started_at >= ?2 THEN unchanged END), 0),
   coalesce(sum(CASE WHEN started_at >= ?2 THEN rejected END), 0),
-  max(newest), min(started_at)
+  max(newest)
 FROM runs WHERE command = 'collect' AND source = ?1 AND started_at <= ?3
 """
 _KNOWN_SOURCES = "SELECT DISTINCT source FROM runs WHERE command = 'collect' ORDER BY source"
@@ -313,7 +314,7 @@ def _clock(database: Database, moment: datetime) -> Iterator[Problem]:
 
 
 def _source(database: Database, name: str, yesterday: str, until: str, waiting: int) -> SourceHealth:
-    last_good, new, unchanged, rejected, newest, _ = database.execute(_SOURCE, (name, yesterday, until))[0]
+    last_good, new, unchanged, rejected, newest = database.execute(_SOURCE, (name, yesterday, until))[0]
     return SourceHealth(name, _sound(last_good), new, unchanged, rejected, _sound(newest), waiting)
 
 
@@ -432,7 +433,7 @@ def _stale(database: Database, expected: Expected, source: SourceHealth, moment:
     ):  # too young to have a rhythm, or a table that hardly changes: it is read all the same
         came = _times(database, source.name, until, read_again=True)
         fresh_s = _STALE_UNLEARNED_S if came else _STALE_S
-    first = _sound(database.execute(_SOURCE, (source.name, until, until))[0][5])
+    first = _sound(database.value(_FIRST_RUN, (source.name,)))
     since = came[0] if came else first and datetime.fromisoformat(first)
     if not since or (moment - since).total_seconds() <= fresh_s:
         return None
