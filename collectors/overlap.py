@@ -1,11 +1,15 @@
 """How far behind its bookmark a source reads again: records that become visible late are found so. No I/O.
 
-Invariant: a text keeps the form that the server gave it; less the overlap it is never larger than it was.
+Invariants:
+- A text keeps the form that the server gave it; less the overlap it is never larger than it was.
+- A time that lies more than a day ahead moves no bookmark, whatever type it comes in: one wrong record would
+  hide all that follow. A number, or a text in a form of its own, is a time where the section says so.
 """
 
 import re
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_FLOOR, Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
@@ -43,6 +47,9 @@ _NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.IGNORECASE)
 
 
+AHEAD = timedelta(days=1)
+# A bookmark and an overlap have at most 30 digits on each side of the point.
+_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 RANKS = {"text": 0, "number": 1, "time": 2}
 
 
@@ -69,13 +76,44 @@ def position(text: str) -> Position:
     return Position("text", text, text)
 
 
+def difference(number: Decimal, overlap: Decimal) -> Decimal:
+    """Return the number less the overlap, to the last digit where that has at most 100; else rounded down."""
+    try:
+        return _EXACT.subtract(number, overlap)
+    except (Inexact, InvalidOperation):
+        return Context(prec=100, rounding=ROUND_FLOOR).subtract(number, overlap)
+
+
+def is_ahead(
+    value: Any, now: Callable[[], datetime], read_time: Callable[[Sequence[Any]], datetime] | None
+) -> bool:
+    """Return whether a value is a time more than a day ahead, which cannot have come yet.
+
+    `read_time` reads the source's times, where the bookmark's column is that of its `time`; None elsewhere:
+    then a time is what is typed so, or written in ISO 8601.
+    """
+    moment = None
+    if read_time:
+        try:
+            moment = read_time([value])
+        except (ValueError, ArithmeticError):
+            moment = None
+    if moment is None and isinstance(value, str) and (found := position(value)).kind == "time":
+        moment = found.order
+    if moment is None and isinstance(value, date):
+        moment = value if isinstance(value, datetime) else datetime.combine(value, time())
+    if moment is None:
+        return False
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) > now() + AHEAD
+
+
 def behind(text: str, overlap: Overlap) -> str:
     """Return what to ask for: the bookmark less the overlap; PermanentError where they do not fit."""
     if overlap is None or not text:
         return text
     found = position(text)
     if found.kind == "number" and isinstance(overlap, Decimal):
-        return format(found.order - overlap, "f")
+        return format(difference(found.order, overlap), "f")
     if found.kind == "time" and isinstance(overlap, timedelta):
         try:
             return _like(text, datetime.fromisoformat(_plain(text)) - overlap)

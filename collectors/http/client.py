@@ -28,7 +28,7 @@ from collectors.http_secrets import host_of, login_of, secret_forms, secrets_in,
 from outbox import __version__
 from outbox.config.sections import NetworkOptions
 from outbox.errors import ConfigError, LoginRefusedError, OutboxError, PermanentError, TransientError
-from outbox.machine.network import bypasses, is_address, retry_after_s, trusted
+from outbox.machine.network import bypasses, is_address, limit_ends_in_s, trusted
 from outbox.retry import Retry
 
 # At INFO httpx writes down each address with its query, at DEBUG httpcore what was sent.
@@ -41,6 +41,7 @@ Params = Mapping[str, str | int | float]
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_ANSWER_S = 600.0
 MAX_QUOTE_CHARS = 200
+_LIMIT_LEFT = ("x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PROXY_HINT = "look at [network] proxy: its address, its login, and whether it lets this host through"
 _TLS_HINT = (
@@ -201,17 +202,30 @@ def check_status(answer: Answer, now: datetime | None = None) -> None:
     """Return when the status is below 400; else raise the error that says what to do about it.
 
     429 and 5xx are TransientError and carry the server's Retry-After (a date in it is counted from the
-    server's own Date, else from `now`); 401 is a LoginRefusedError, every other a PermanentError.
+    server's own Date, else from `now`), and so is a 403 that is a limit of requests; 401 is a
+    LoginRefusedError, every other a PermanentError.
     """
     if answer.status < 400:
         return
+    now = now or datetime.now(UTC)
+    limited = answer.status == 403 and _is_limit(answer)
     message = f"{answer.url} answered {_status(answer.status)}{said(answer.body)}"
-    if answer.status == 429 or answer.status >= 500:
-        raise TransientError(message, retry_after_s=retry_after_s(answer.headers, now or datetime.now(UTC)))
+    if answer.status == 429 or answer.status >= 500 or limited:
+        hint = "the server limits how often it may be asked: raise every, or ask for fewer pages"
+        wait_s = limit_ends_in_s(answer.headers, now)
+        raise TransientError(message, hint=hint if limited else None, retry_after_s=wait_s)
     if answer.status in (401, 403):
         refused = LoginRefusedError if answer.status == 401 else PermanentError
         raise refused(message, hint="the server refuses this login: look at its secret or its rights")
     raise PermanentError(message)
+
+
+def _is_limit(answer: Answer) -> bool:
+    """Return whether a 403 says that too much was asked, as GitHub's and others' do, and not who may ask."""
+    headers = answer.headers
+    left = next((headers[name].strip() for name in _LIMIT_LEFT if name in headers), "")
+    words = answer.body[: 4 * MAX_QUOTE_CHARS].lower()
+    return left == "0" or "retry-after" in headers or b"rate limit" in words or b"ratelimitexceeded" in words
 
 
 def said(body: bytes) -> str:

@@ -19,6 +19,7 @@ from jmespath.exceptions import JMESPathError
 from collectors.exact_json import ExactReader, TooDeepError, rows_of
 from collectors.http.client import Answer, check_status, said
 from collectors.http_secrets import without_secrets
+from collectors.rest.further import Further, further_of
 from collectors.rest.options import RestOptions
 from outbox.errors import PermanentError, TransientError
 
@@ -26,7 +27,9 @@ Json = Any
 
 MAX_CURSOR_CHARS = 16_000
 MAX_NAMED_KEYS = 20
+MAX_LINES, MAX_LINES_BYTES = 3, 100_000
 _PARAMETER = r'\s*;\s*([^\s=;,"]+)(?:\s*=\s*(?:"([^"]*)"|([^\s;,"]*)))?'
+_TEMPLATE = re.compile(r"\{[?&/;#+.]?[A-Za-z_][\w,.*:%]*\}")
 _LINK = re.compile(rf"<([^<>]*)>((?:{_PARAMETER})*)")
 
 
@@ -34,7 +37,7 @@ class Content(NamedTuple):
     """What an answer holds. `cursor` and `link` are of the next page, empty where it names none.
 
     `more` is False where the answer itself says that it is the last one; `digest` is the same for the same
-    items only.
+    items only. `further` is what the answer says of pages that follow, whether the section reads them or not.
     """
 
     items: list[Json]
@@ -42,6 +45,7 @@ class Content(NamedTuple):
     link: str = ""
     more: bool = True
     digest: bytes = b""
+    further: Further = Further()
 
 
 def read_content(answer: Answer, options: RestOptions, asked: str) -> Content:
@@ -51,21 +55,24 @@ def read_content(answer: Answer, options: RestOptions, asked: str) -> Content:
     except TooDeepError as error:
         raise PermanentError(f"{answer.url}: the answer {error}{said(answer.body)}") from error
     except ValueError as error:
+        _refuse_formats(answer)
         raise TransientError(
             f"{answer.url} sent no whole JSON ({error}){said(answer.body)}",
             hint="a login page or a proxy on the way? Look at what the address answers in a browser",
         ) from error
+    header = linked(answer.headers.get("link", ""))
     cursor = _cursor(search(options.next, document), answer) if options.pagination == "cursor" else ""
     link = ""
     if options.pagination == "link":
-        found = search(options.next, document) if options.next else linked(answer.headers.get("link", ""))
+        found = search(options.next, document) if options.next else header
         link = _same_server(found, asked, answer)
     more = bool(search(options.more, document)) if options.more else True
     try:
         items = rows_of(document, _items(document, options, answer))
     except ValueError as error:
         raise PermanentError(f"{answer.url}: the answer {error}") from error
-    return Content(items, cursor, link, more, _digest(items))
+    further = further_of(None if items and items[0] is document else document, answer.headers, header)
+    return Content(items, cursor, link, more, _digest(items), further)
 
 
 def check_answer(answer: Answer, options: RestOptions, asked: str, now: datetime) -> Content:
@@ -73,9 +80,29 @@ def check_answer(answer: Answer, options: RestOptions, asked: str, now: datetime
     check_status(answer, now)
     if answer.status == 204:
         return Content([], more=False)
-    if answer.status != 200:
+    if answer.status not in (200, 206):  # 206: a page of a list that the server counts as a range
         raise PermanentError(f"{answer.url} answered {answer.status}, and no list{said(answer.body)}")
     return read_content(answer, options, asked)
+
+
+def _refuse_formats(answer: Answer) -> None:
+    """Raise PermanentError for a body that is whole, and of a format that this collector does not read."""
+    if answer.body.startswith(b"\x1f\x8b"):
+        raise PermanentError(
+            f"{answer.url} sent gzip, and its header does not say so (Content-Encoding)",
+            hint="ask for the list unpacked: headers = Accept-Encoding: identity. A file of it can be read "
+            "with collector = files",
+        )
+    lines = [line for line in answer.body[:MAX_LINES_BYTES].split(b"\n")[:-1] if line.strip()]
+    try:
+        if lines and all(isinstance(parse(line), dict) for line in lines[:MAX_LINES]):
+            raise PermanentError(
+                f"{answer.url} sent JSON lines (an object a line), not one JSON document",
+                hint="ask for one document, as the API's manual says (headers, query); a file of such lines "
+                "can be read with collector = files, format = ndjson",
+            )
+    except ValueError:
+        return
 
 
 def parse(body: bytes) -> Json:
@@ -146,6 +173,11 @@ def _same_server(found: Json, asked: str, answer: Answer) -> str:
     if not isinstance(found, str) or len(found) > MAX_CURSOR_CHARS or not found.isprintable():
         raise PermanentError(
             f"{answer.url} has {keys_of(found)} that is no link where the next page's stands"
+        )
+    if template := _TEMPLATE.search(found):
+        raise PermanentError(
+            f"{answer.url} names a template ({template[0][:99]}, RFC 6570) where the next page's link stands",
+            hint="what it wants filled in can be said: pagination = page, query = page = {page}; or offset",
         )
     try:
         link = urljoin(asked, found.strip()).partition("#")[0]

@@ -3,24 +3,27 @@
 Invariants:
 - Numbers are compared as numbers, times as times, other texts as texts. Where a list holds several kinds,
   times move the bookmark rather than numbers, and those rather than texts: one wrong value stops nothing.
-- A time that lies more than a day ahead moves no bookmark: one wrong record would hide all that follow.
+- A time that lies more than a day ahead moves no bookmark, whatever it is written as: see `overlap`.
 - What is asked for is at most the bookmark: the overlap is taken off when asking, never when storing.
 """
 
-from datetime import datetime, timedelta
+import math
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from collectors.collector import Context
-from collectors.overlap import Position, behind, position
+from collectors.exact_json import Refused
+from collectors.mapping.options import plain
+from collectors.overlap import Position, behind, is_ahead, position
 from collectors.rest.answer import Content, search
 from collectors.rest.options import RestOptions
 from outbox.errors import DataError, PermanentError
 
 MAX_CHARS = 1_000
-_AHEAD = timedelta(days=1)
 
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,7 +49,13 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
 class Progress:
     """How far one reading of the list has come, from the bookmark on where it `began`."""
 
-    def __init__(self, options: RestOptions, mark: Mark, context: Context) -> None:
+    def __init__(
+        self,
+        options: RestOptions,
+        mark: Mark,
+        context: Context,
+        read_time: Callable[[Sequence[Any]], datetime] | None = None,
+    ) -> None:
         # The value of another field says nothing about this one: then it begins anew.
         known = bool(options.bookmark) and mark.of in ("", options.bookmark)
         self.began = Mark(
@@ -56,10 +65,11 @@ class Progress:
         )
         self._options = options
         self._now = context.now
+        self._read_time = read_time if [options.bookmark] == [plain(name) for name in options.time] else None
         self._largest = position(self.began.value) if self.began.value else None
         self._last: Position | None = None
         self._cursor = self.began.cursor
-        self._seen = self._found = 0
+        self._seen = self._found = self._ahead = 0
 
     def asked_from(self) -> str:
         """Return what {bookmark} stands for, the overlap taken off; empty where nothing is known yet."""
@@ -70,11 +80,14 @@ class Progress:
         orderly, expression = True, self._options.bookmark
         for item in items if expression else []:
             self._seen += 1
-            found = position_of(search(expression, item))
+            value = None if isinstance(item, Refused) else search(expression, item)
+            found = position_of(value)
             if found is None:
                 continue
             self._found += 1
-            if not is_ahead(found, self._now()):
+            if is_ahead(value, self._now, self._read_time):
+                self._ahead += 1
+            else:
                 self._largest = larger(self._largest, found)
                 if self._last and found.kind == self._last.kind:
                     orderly = orderly and found.order >= self._last.order
@@ -88,6 +101,21 @@ class Progress:
                 f"bookmark = {self._options.bookmark} finds no number and no text in any of {self._seen:,} "
                 "records, so that the whole list is read each time",
                 hint="correct bookmark, or leave it out",
+            )
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what is worth knowing of the bookmark once a list was read to its end."""
+        name = self._options.bookmark
+        if self._ahead:
+            yield (
+                f"{self._ahead:,} records have a time in {name} more than a day ahead: they are kept, "
+                "and move no bookmark"
+            )
+        is_time = self._largest and (self._largest.kind == "time" or self._read_time)
+        if is_time and not self.began.value and self._options.overlap is None:
+            yield (
+                f"no overlap is set: if the server answers what is later than {{bookmark}}, a record of the "
+                f"same {name} as the last one may never be read; overlap = 5m reads it"
             )
 
     def after(self, content: Content, last: bool) -> str:
@@ -104,6 +132,8 @@ def position_of(found: Any) -> Position | None:
     """Return the position of what a record holds, None for what a bookmark cannot be."""
     if isinstance(found, bool) or not isinstance(found, (str, int, float, Decimal)):
         return None
+    if not isinstance(found, str) and not math.isfinite(found):
+        return None
     text = found if isinstance(found, str) else _number(found)
     return position(text) if text and len(text) <= MAX_CHARS else None
 
@@ -113,11 +143,6 @@ def larger(first: Position | None, second: Position) -> Position:
     if first is None or first.rank < second.rank:
         return second
     return second if first.kind == second.kind and second.order > first.order else first
-
-
-def is_ahead(found: Position, now: datetime) -> bool:
-    """Return whether this is a time that cannot have come yet."""
-    return bool(found.kind == "time" and found.order > now + _AHEAD)
 
 
 def _number(found: float | Decimal) -> str:

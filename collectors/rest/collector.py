@@ -25,7 +25,7 @@ from collectors.rest.answer import Content, check_answer
 from collectors.rest.bookmark import Mark, Progress
 from collectors.rest.login import Login, header_lines
 from collectors.rest.options import RestOptions, filled, filled_json, pairs
-from collectors.rest.pages import Pages, Place
+from collectors.rest.pages import Pages, Part, Place
 from collectors.rest.rows import Rows
 from outbox.errors import LoginRefusedError, PermanentError
 from outbox.record import Page, Record, Rejected
@@ -63,7 +63,7 @@ class _Round:
         self._context = context
         self._rows = rows
         self._stored = bookmark
-        self._progress = Progress(options, Mark.decode(bookmark, context.source), context)
+        self._progress = Progress(options, Mark.decode(bookmark, context.source), context, rows.read_time)
         self._login = Login(options, context)
         self._asked = 0
         self._until = context.now() + timedelta(seconds=options.max_time)
@@ -74,18 +74,41 @@ class _Round:
         parts = Pages(
             self._options, self._ask, where=self._context.source, cursor=self._progress.began.cursor
         )
-        for content, last in parts:
+        for part in parts:
+            content, last = part.content, part.last
             orderly = self._progress.see(content.items)
-            yield from self._pages_of(content, self._progress.after(content, last) if orderly else first)
+            hides = self._hides(part)
+            done = first if not orderly or hides else self._progress.after(content, last)
+            yield from self._pages_of(content, done)
             if not orderly:
                 raise PermanentError(
                     f"{self._options.bookmark} goes back in the list; sorted = yes",
                     hint="say in query how to sort, smallest first, or set sorted = no",
                 )
             if last:
+                self._require_read(part, hides)
                 self._progress.require_found()
+                for remark in self._progress.remarks():
+                    self._context.note(f"{self._context.source}: {remark}")
             elif self._is_over(first):
                 return
+
+    def _hides(self, part: Part) -> bool:
+        """Return whether the bookmark would move past pages that the server has and nobody reads."""
+        ignored = self._options.further == "ignore"
+        return bool(self._options.bookmark) and bool(part.unread) and part.is_sure and not ignored
+
+    def _require_read(self, part: Part, hides: bool) -> None:
+        """Note that further pages are not read; PermanentError where that would hide them for ever."""
+        if not part.unread or self._options.further == "ignore":
+            return
+        section = f"pagination = {self._options.pagination}"
+        message = f"{self._context.source}: the server has further pages that are not read ({section}): "
+        message += f"{part.unread} in the last answer"
+        hint = "set pagination, next or more as the API's manual says; further = ignore if this is all"
+        if hides:
+            raise PermanentError(f"{message}; the bookmark stays", hint=hint)
+        self._context.note(f"{message}; {hint}")
 
     def _pages_of(self, content: Content, done: str) -> Iterator[Page]:
         """Yield the records of an answer; only the last page moves the bookmark to `done`."""

@@ -132,6 +132,9 @@ class RestOptions(MappingOptions):
         "", description="JMESPath, in an answer, of the next cursor or link; empty: the Link header."
     )
     more: Expression = Field("", description="JMESPath, in an answer, of whether more pages follow.")
+    further: Literal["refuse", "ignore"] = Field(
+        "refuse", description="Pages that the server has and the section does not read; ignore: this is all."
+    )
     first_page: int = Field(1, ge=0, le=1, description="Number of the first page, 0 or 1.")
     stable: Flag = Field(False, description="yes: nothing in the list ever moves; pages join unchecked.")
     keep_cursor: Flag = Field(False, description="yes: the next run goes on at the last cursor.")

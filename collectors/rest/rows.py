@@ -35,6 +35,7 @@ class Rows:
     def __init__(self, options: RestOptions, context: Context) -> None:
         zone = options.timezone or context.timezone
         self._mapping = Mapping(options, zone=zone, source=context.source, stream="records")
+        self.read_time = self._mapping.read_time
         self._mapped = self._mapping.bind(self._mapping.needed)
         self._origin = {"url": without_secrets(options.url)}
         self._columns = {name: _compiled(name) for name in self._mapping.needed}

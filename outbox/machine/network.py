@@ -14,6 +14,9 @@ import truststore
 
 from outbox.errors import ConfigError
 
+_LIMIT_RESET = ("x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset")
+_YEAR_S, _MILLISECONDS_FROM = 366 * 86_400, 10**11
+
 
 def trusted(ca_bundle: str) -> ssl.SSLContext:
     """Return what decides whom to believe: the operating system's store, or a file of certificates.
@@ -67,6 +70,24 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     until = http_date(text)
     since = http_date(headers.get("date", "")) or now
     return max(0.0, (until - since).total_seconds()) if until else None
+
+
+def limit_ends_in_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return how long a server that limits requests asks to wait, None where it does not say.
+
+    Retry-After counts; else the moment at which the limit is reset, which servers write as seconds to wait
+    or as seconds or milliseconds since 1970 (by the server's own Date, where it sends one).
+    """
+    if (wait_s := retry_after_s(headers, now)) is not None:
+        return wait_s
+    text = next((headers[name].strip() for name in _LIMIT_RESET if name in headers), "")
+    if not re.fullmatch(r"\d{1,13}(\.\d{1,9})?", text):
+        return None
+    reset = float(text)
+    if reset < _YEAR_S:
+        return reset
+    since = http_date(headers.get("date", "")) or now
+    return max(0.0, (reset / 1_000 if reset >= _MILLISECONDS_FROM else reset) - since.timestamp())
 
 
 def http_date(text: str) -> datetime | None:
