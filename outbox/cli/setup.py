@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -85,10 +86,16 @@ def init(
         from uploader.directory import folder_of
 
         objects = folder_of(settings.upload.to)
+        made = _made_or_kept(objects)
         objects.mkdir(parents=True, exist_ok=True)
-        typer.echo(f"Made  {objects}   for the objects")
-    typer.echo(f"Made  {make_private_folder(settings.folder / 'secrets')}   {_who_may_read()}")
-    _show_rest(settings, path, found=implicit_config_path())
+        typer.echo(f"{made}  {objects}   for the objects")
+    made = _made_or_kept(settings.folder / "secrets")
+    typer.echo(f"{made}  {make_private_folder(settings.folder / 'secrets')}   {_who_may_read()}")
+    _show_rest(settings, answers, path, found=implicit_config_path())
+
+
+def _made_or_kept(folder: Path) -> str:
+    return "Kept" if folder.is_dir() else "Made"
 
 
 def _config_to_be(context: typer.Context, option: Path | None, folder: Path | None) -> Path:
@@ -226,10 +233,10 @@ def _who_may_read() -> str:
     return "Administrators and SYSTEM only" if sys.platform == "win32" else "only its owner may read"
 
 
-def _show_rest(settings: Config, path: Path, found: Path) -> None:
+def _show_rest(settings: Config, answers: Answers, path: Path, found: Path) -> None:
     typer.echo(f"Disk  {size(free_bytes(settings.folder))} free\n")
     command = "outbox" if path.absolute() == found.absolute() else f"outbox --config {quoted(path)}"
-    still_open = _still_open(settings, command)
+    still_open = _still_open(settings, answers, command)
     if still_open:
         typer.echo("Still open")
         for line in still_open:
@@ -238,19 +245,31 @@ def _show_rest(settings: Config, path: Path, found: Path) -> None:
     typer.echo(f"{'Then' if still_open else 'Next'}  {command} check")
 
 
-def _still_open(settings: Config, command: str) -> list[str]:
+def still_as_in_the_example(file: ConfigFile) -> Iterator[tuple[str, str, str]]:
+    """Yield section, option and a hint of what the configuration says as the example does."""
+    example = ConfigFile.parse(template(), Path("config.ini.example"))
+    for section, option, hint in (
+        ("upload", "to", "is the example's: as head office says"),
+        ("upload", "region", "is the example's: the bucket's region"),
+        ("source:weather", "places", "are the example's: put yours, or remove the source"),
+    ):
+        if file.text(section, option) and file.text(section, option) == example.text(section, option):
+            yield section, option, hint
+
+
+def _still_open(settings: Config, answers: Answers, command: str) -> list[str]:
     """What still stands in the configuration as the example has it, and the secrets that are missing."""
-    file, example = settings.file, ConfigFile.parse(template(), Path("config.ini.example"))
+    file, upload = settings.file, settings.upload
+    in_a_folder = upload.to.startswith("file:")
+    given = {option for option, answer in answers._asdict().items() if answer is not None}
     found = [
         f"{file.where(section, option)}   {hint}"
-        for section, option, hint in (
-            ("upload", "to", "is the example's: as head office says"),
-            ("upload", "region", "is the example's: the bucket's region"),
-            ("source:weather", "places", "are the example's: put yours, or remove the source"),
-        )
-        if file.text(section, option) and file.text(section, option) == example.text(section, option)
+        for section, option, hint in still_as_in_the_example(file)
+        if option not in given and not (in_a_folder and option == "region")
     ]
-    reference = settings.upload.credentials
+    reference = upload.credentials
+    if in_a_folder:
+        return found
     if reference.startswith("file:") and not (settings.folder / reference.removeprefix("file:")).exists():
         name = Path(reference.removeprefix("file:")).name
         found.append(f"{file.where('upload', 'credentials')}   {command} secret set {name}")

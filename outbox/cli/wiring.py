@@ -90,8 +90,13 @@ def _upload_key(config: Config) -> UploadKey:
 
 
 @contextmanager
-def open_sources(config: Config, wanted: Sequence[str]) -> Iterator[list[Source]]:
-    """Yield the wanted sources, or all that are enabled; ConfigError for unknown names."""
+def open_sources(
+    config: Config, wanted: Sequence[str], *, retry: Retry | None = None
+) -> Iterator[list[Source]]:
+    """Yield the wanted sources, or all that are enabled; ConfigError for unknown names.
+
+    `retry` is for those that speak HTTP; None: as collect does, up to `[agent] run_limit`.
+    """
     if unknown := [name for name in wanted if name not in (*config.sources, OWN_SOURCE)]:
         known = ", ".join((*config.sources, OWN_SOURCE))
         raise ConfigError(
@@ -102,7 +107,7 @@ def open_sources(config: Config, wanted: Sequence[str]) -> Iterator[list[Source]
         for source in configured_sources(config.file)
         if source.name in wanted or (not wanted and (source.options is None or source.options.enabled))
     ]
-    with Http(retry=Retry(limit_s=config.agent.run_limit), network=config.network) as http:
+    with Http(retry=retry or Retry(limit_s=config.agent.run_limit), network=config.network) as http:
         yield [_open(config, source, http) for source in chosen]
 
 

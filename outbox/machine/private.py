@@ -65,7 +65,7 @@ def require_safe_folder(folder: Path) -> None:
         raise PermanentError(
             f"every user of this machine may write {folder} (its mode is {stat.S_IMODE(found.st_mode):04o}), "
             "and so exchange the agent's files",
-            hint=f"chmod o= {folder}",
+            hint=f'chmod o= "{folder}"' if " " in str(folder) else f"chmod o= {folder}",
         )
 
 
@@ -97,8 +97,10 @@ def foreign_owner(path: Path) -> str | None:
 
 
 def open_to_others(folder: Path) -> list[Path]:
-    """Return what others than owner and group may read or write of an agent's folder; [] on Windows."""
+    """Return the files of an agent's folder that others than owner and group may use; [] on Windows."""
     if sys.platform == "win32":  # pragma: no cover - Windows only
         return []
-    entries = [folder, *sorted(path for path in folder.iterdir() if not path.is_symlink())]
-    return [path for path in entries if path.stat(follow_symlinks=False).st_mode & stat.S_IRWXO]
+    if not folder.stat().st_mode & stat.S_IXOTH:
+        return []  # what is in it is not to be reached
+    files = sorted(path for path in folder.iterdir() if not path.is_symlink() and path.is_file())
+    return [path for path in files if path.stat(follow_symlinks=False).st_mode & stat.S_IRWXO]

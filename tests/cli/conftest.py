@@ -240,7 +240,7 @@ def program(tmp_path):
 @pytest.fixture
 def agent(tmp_path):
     folder = tmp_path / AGENT_FOLDER
-    folder.mkdir()
+    folder.mkdir(mode=0o750)
     return Agent(folder).make()
 
 

@@ -7,9 +7,12 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime
 
+import apsw
 import pytest
 
+from collectors.open_meteo.simulator import Reply
 from outbox.cli.findings import Finding, show
+from outbox.cli.setup import template
 from outbox.cli.text import age, number, size
 from tests.cli.conftest import WEATHER, source
 from tests.cli.test_init import store_one
@@ -30,7 +33,7 @@ def test_a_healthy_agent_is_ok_and_nothing_is_stored(agent, outbox):
     result = outbox("check")
     assert (result.code, result.err) == (0, "")
     assert states(result) == dict.fromkeys(("config", "database", "disk", "destination"), "ok")
-    assert result.out.endswith("4 ok, 0 warnings, 0 failed. No record was read, stored or sent.\n")
+    assert result.out.endswith("4 ok, 0 warnings, 0 failed. No record was stored or sent.\n")
     assert {path: path.read_bytes() for path in agent.folder.rglob("*") if path in before} == before
 
 
@@ -153,11 +156,11 @@ def test_secrets_that_others_can_read_are_a_warning(agent, outbox):
 def test_a_source_that_may_have_been_renamed_is_a_warning(agent, outbox):
     store_one(agent.folder, seal=False)
     agent.configure(WEATHER.format(name="weather", url="http://127.0.0.1:9"))
-    result = outbox("check")
+    result = outbox("check", "--offline")
     assert (result.code, states(result)["sources"]) == (0, "WARNING")
     assert "x was collected and is not configured; weather is new" in result.out
     agent.configure(WEATHER.format(name="x", url="http://127.0.0.1:9"))
-    assert "sources" not in states(outbox("check"))
+    assert "sources" not in states(outbox("check", "--offline"))
 
 
 def test_a_datapoint_that_head_office_does_not_list_is_a_warning(agent, outbox):
@@ -176,10 +179,94 @@ def test_a_datapoint_that_head_office_does_not_list_is_a_warning(agent, outbox):
     assert (result.code, states(result)["datapoints"]) == (69, "FAILED")
 
 
-def test_sources_are_not_contacted(agent, outbox, weather):
+def test_each_source_is_tried_and_nothing_is_stored(agent, outbox, weather):
+    other = WEATHER.format(name="other", url="http://127.0.0.1:9")
+    agent.configure(
+        WEATHER.format(name="weather", url=weather.url),
+        other,
+        source("files", more="path = /no/such\ntime = at\nvalues = t\n"),
+    )
+    result = outbox("check")
+    assert result.code in (69, 75)
+    assert (states(result)["weather"], states(result)["other"], states(result)["files"]) == (
+        "ok",
+        "FAILED",
+        "FAILED",
+    )
+    assert re.search(r"ok +weather +can be read; \d+ records at first\n", result.out)
+    assert "/no/such" in result.out
+    assert agent.query("SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM outbox)") == [(0, 0)]
+
+
+def test_named_sources_are_tried_alone(agent, outbox, weather):
+    agent.configure(
+        WEATHER.format(name="a", url=weather.url), WEATHER.format(name="b", url="http://127.0.0.1:9")
+    )
+    result = outbox("check", "a")
+    assert (result.code, set(states(result))) == (0, {"config", "a"})
+    assert outbox("check", "c").code == 78
+
+
+def test_offline_no_source_is_contacted(agent, outbox, weather):
     agent.configure(WEATHER.format(name="weather", url=weather.url))
-    assert outbox("check").code == 0
+    assert outbox("check", "--offline").code == 0
     assert weather.requests == []
+
+
+def test_a_source_that_hangs_is_given_up(agent, outbox, installed, monkeypatch):
+    monkeypatch.setattr("outbox.cli.probe.LIMIT_S", 0.5)
+    agent.configure(source("hanging"), source("broken"), source("fixed"))
+    result = outbox("check")
+    assert "gave nothing within 0.5 s" in result.out
+    assert "a bug: ZeroDivisionError" in result.out
+    assert "1 of the first 2 inputs would be rejected" in result.out
+    assert result.code == 1
+
+
+def test_a_login_that_is_refused_is_remembered_and_not_tried_again(agent, outbox, weather):
+    weather._fault = lambda _request, _reply: Reply(401, {}, b'{"error":true,"reason":"wrong key"}')
+    agent.configure(WEATHER.format(name="weather", url=weather.url))
+    assert outbox("check").code == 69
+    asked = len(weather.requests)
+    result = outbox("check")
+    assert "was refused at" in result.out
+    assert "is not tried again before" in " ".join(result.out.split())
+    assert len(weather.requests) == asked == 1
+
+
+def test_a_locked_database_is_said_and_what_holds_it(agent, outbox, monkeypatch):
+    monkeypatch.setattr("outbox.cli.commands.check._WRITE_LIMIT_MS", 50)
+    # by the same library: POSIX drops a process's locks when another library in it closes the file
+    with closing(apsw.Connection(str(agent.database))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        result = outbox("check")
+        other.execute("ROLLBACK")
+    assert (result.code, states(result)["database"]) == (75, "FAILED")
+    assert "another program is writing into" in result.out
+    assert "DB Browser" in result.out
+    assert outbox("check").code == 0
+
+
+def test_what_is_the_example_s_is_a_warning(agent, outbox):
+    example = template().partition("[source:weather]")
+    agent.configure("[source:weather]" + example[2].partition("\n[")[0] + "\n")
+    result = outbox("check", "--offline")
+    assert (result.code, states(result)["weather"]) == (0, "WARNING")
+    assert "[source:weather] places are the example's: put yours, or remove the source" in " ".join(
+        result.out.split()
+    )
+
+
+@POSIX
+def test_files_that_others_may_use_are_a_warning_and_a_folder_that_they_may_write_a_failure(agent, outbox):
+    agent.folder.chmod(0o755)
+    agent.config.chmod(0o644)
+    result = outbox("check")
+    assert (result.code, states(result)["account"]) == (0, "WARNING")
+    assert "others may use config.ini" in result.out
+    agent.folder.chmod(0o777)
+    result = outbox("check")
+    assert (result.code, states(result)["account"]) == (69, "FAILED")
 
 
 def test_how_long_the_disk_has_room_is_said_once_a_day_is_known(agent, outbox, weather):

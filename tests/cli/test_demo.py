@@ -92,8 +92,8 @@ def test_a_second_demo_finds_next_to_nothing_new(run, shown, folder):
 
 def test_what_it_advises_to_try_works(run, first, shown, folder):
     advised = first.out.partition("Try:")[2]
-    assert f' --config "{folder}/config.ini" check' in advised.replace("\\", "/")
-    for arguments in (("sql", "SELECT * FROM deliveries"), ("check",), ("vacuum",)):
+    assert f' --config "{folder}/config.ini" check --offline' in advised.replace("\\", "/")
+    for arguments in (("sql", "SELECT * FROM deliveries"), ("check", "--offline"), ("vacuum",)):
         result = run("--config", folder / "config.ini", *arguments)
         assert result.code == 0, result
         assert arguments[0] in advised

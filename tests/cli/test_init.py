@@ -91,12 +91,27 @@ def test_what_stands_in_the_configuration_as_in_the_example_is_still_open(outbox
     assert "[upload] to" in result.out.partition("Still open")[2]
 
 
+def test_nothing_that_was_given_is_still_open(outbox, folder):
+    result = outbox("init", *ANSWERS, "--region", "eu-north-1", "--folder", folder)  # the example's region
+    still_open = result.out.partition("Still open")[2]
+    assert "region" not in still_open
+    assert "[upload] credentials" in still_open
+    assert "[source:weather] places" in still_open
+
+
+def test_a_folder_as_destination_needs_neither_region_nor_credentials(outbox, folder, tmp_path):
+    to = (tmp_path / "objects").as_uri()
+    result = outbox("init", "--customer", "acme", "--site", "helsinki", "--to", to, "--folder", folder)
+    assert "[upload]" not in result.out.partition("Still open")[2]
+
+
 def test_init_again_changes_nothing(outbox, folder):
     outbox("init", *ANSWERS, "--folder", folder)
     before = (folder / "config.ini").read_bytes(), agent_of(folder)
     result = outbox("init", *ANSWERS, "--folder", folder)
     assert result.code == 0
-    assert result.out.count("Kept") == 2
+    assert result.out.count("Kept") == 3
+    assert "Made" not in result.out
     assert ((folder / "config.ini").read_bytes(), agent_of(folder)) == before
 
 

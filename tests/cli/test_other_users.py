@@ -71,7 +71,7 @@ def test_a_folder_that_others_may_write_is_refused_with_the_cure(agent, outbox):
         result = outbox(command)
         assert result.code == 69, command
         assert f"every user of this machine may write {agent.folder} (its mode is 0777)" in result.err
-        assert f"Hint: chmod o= {agent.folder}" in result.err
+        assert f'Hint: chmod o= "{agent.folder}"' in result.err
     assert agent.query("SELECT count(*) FROM runs") == [(0,)]
 
 

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,18 +16,22 @@ from outbox.cli.commands.status import room_offline
 from outbox.cli.destination import destination
 from outbox.cli.expected import examined
 from outbox.cli.findings import Finding, failed, found, show
-from outbox.cli.text import number, size
-from outbox.config.file import OWN_SOURCE, Config, load
-from outbox.database import Database
-from outbox.errors import ConfigError, DataError, OutboxError, worst
+from outbox.cli.text import number, quoted, size
+from outbox.config.file import OWN_SOURCE, SOURCE, Config, load
+from outbox.database import BusyError, Database
+from outbox.errors import ConfigError, DataError, Exit, OutboxError, TransientError, worst
+from outbox.machine.account import is_root_elsewhere, unusable_files
 from outbox.machine.disk import free_bytes, require_room
 from outbox.machine.host import host_name
+from outbox.machine.private import open_to_others, require_own_folder
 from outbox.migrate import migrations
 from outbox.sequences import SALVAGE
 
 if TYPE_CHECKING:
     from outbox.cli.wiring import Configured
 
+_WRITE_LIMIT_MS = 5_000
+_MAX_NAMED = 5
 _INTEGRITY = "PRAGMA quick_check(5)"
 _SQLITE = "SELECT sqlite_version()"
 _COLLECTED_SOURCES = "SELECT DISTINCT source FROM bookmarks"
@@ -35,12 +40,19 @@ _COLLECTED_SOURCES = "SELECT DISTINCT source FROM bookmarks"
 @app.command(rich_help_panel=EVERY_DAY)
 def check(
     context: typer.Context,
-    offline: Annotated[bool, typer.Option("--offline", help="Contact nobody.")] = False,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE]...", help="Only try these sources; default: all that are enabled."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Contact nobody: neither the destination nor a source.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Find what is wrong before a scheduled run does. No record is read, stored or sent.
+    """Find what is wrong before a scheduled run does. No record is stored or sent.
 
-    What leaves this machine, unless --offline: the time and this program's
+    Of each source the first page is read. What leaves this machine, unless
+    --offline, besides what sources are asked: the time and this program's
     version, put as a trial object below check/ at the destination. Reading,
     listing, overwriting and deleting it is tried, too: an agent's
     credentials should not be able to.
@@ -48,32 +60,36 @@ def check(
     path = config_path(context, config)
     typer.echo(f"outbox {__version__}   {host_name()}\n{path.absolute()}\n")
     findings: list[Finding] = []
-    for finding in _findings(context, config, offline=offline):
+    for finding in _findings(path, sources or [], offline=offline):
         findings.append(finding)
         show(finding)
     counts = [sum(finding.state == state for finding in findings) for state in ("ok", "WARNING", "FAILED")]
     typer.echo(
-        f"\n{counts[0]} ok, {number(counts[1], 'warning')}, {counts[2]} failed. "
-        "No record was read, stored or sent."
+        f"\n{counts[0]} ok, {number(counts[1], 'warning')}, {counts[2]} failed. No record was stored or sent."
     )
     raise typer.Exit(int(worst(finding.code for finding in findings)))
 
 
-def _findings(context: typer.Context, option: ConfigOption, *, offline: bool) -> Iterator[Finding]:
+def _findings(path: Path, wanted: "Sequence[str]", *, offline: bool) -> Iterator[Finding]:
+    from outbox.cli.probe import tried
     from outbox.cli.wiring import configured_sources
 
     sources: list[Configured] = []
     try:
-        config = load(
-            config_path(context, option), also=lambda file: sources.extend(configured_sources(file))
-        )
+        config = load(path, also=lambda file: sources.extend(configured_sources(file)))
         config.file.require_valid()
     except ConfigError as error:
         text = f"{number(len(error.problems), 'mistake')}\n{error}"
         yield Finding("FAILED", "config", text, error.exit_code)
         return
     yield Finding("ok", "config", f"{number(len(config.sources), 'source')}, no mistakes")
-    for source in sources:
+    yield from _account(config)
+    if not offline:
+        yield from tried(config, wanted)
+        if wanted:
+            return
+    yield from _examples(config)
+    for source in sources if offline else []:
         if source.error:  # a collector that is installed and cannot start
             yield failed(source.name, source.error)
     yield found("database", lambda: _database(config))
@@ -97,12 +113,62 @@ def _database(config: Config) -> str:
                 hint="correct [agent]; while nothing was sealed: outbox init --start-over",
             )
         require_own(database)
+        _require_writable(config)
         bytes_used = config.database.stat().st_size
         upgrade = "" if database.version == len(migrations()) else ", to be upgraded by the next collect"
         return (
             f"{size(bytes_used)}, intact, agent {agent.agent_id[:8]}, schema {database.version}{upgrade}, "
             f"SQLite {database.value(_SQLITE)}"
         )
+
+
+def _require_writable(config: Config) -> None:
+    """Begin to write and give it up; TransientError where another program writes, and says so at once."""
+    with Database.open(config.database) as database:
+        database.connection.set_busy_timeout(_WRITE_LIMIT_MS)
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except BusyError as error:
+            raise TransientError(
+                f"another program is writing into {config.database} and held it for "
+                f"{_WRITE_LIMIT_MS // 1_000} s: collect and upload would wait",
+                hint=error.hint,
+            ) from error
+        database.execute("ROLLBACK")
+
+
+def _account(config: Config) -> Iterator[Finding]:
+    """Who runs this, and what that account, or another, may do with the files that it should not."""
+    folder = config.folder
+    try:
+        require_own_folder(folder)
+        exposed = open_to_others(folder) if folder.is_dir() else []
+    except OutboxError as error:
+        yield failed("account", error)
+        return
+    except OSError as error:
+        yield Finding("WARNING", "account", f"{folder} cannot be looked into: {error.strerror}")
+        return
+    if unusable := unusable_files(folder):
+        yield Finding("FAILED", "account", f"{unusable.what}\nHint: {unusable.hint}", Exit.PERMANENT)
+    if owner := is_root_elsewhere(folder):
+        text = f"this runs as root, and {folder} is {owner}'s: what root makes there {owner} may not write"
+        yield Finding("WARNING", "account", f"{text}\nHint: sudo -u {owner} outbox ...")
+    if exposed:
+        names = ", ".join(path.name for path in exposed[:_MAX_NAMED])
+        more = f" and {len(exposed) - _MAX_NAMED} more" if len(exposed) > _MAX_NAMED else ""
+        yield Finding(
+            "WARNING", "account", f"others may use {names}{more}\nHint: chmod -R o= {quoted(folder)}"
+        )
+
+
+def _examples(config: Config) -> Iterator[Finding]:
+    """What still stands in the configuration as in the example, and would be collected so."""
+    from outbox.cli.setup import still_as_in_the_example
+
+    for section, option, hint in still_as_in_the_example(config.file):
+        name = section.removeprefix(SOURCE)
+        yield Finding("WARNING", name, f"{config.file.where(section, option)} {hint}")
 
 
 def _disk(config: Config) -> str:

@@ -141,7 +141,7 @@ def _farewell(config: Path) -> str:
         (
             f"\nLeft to look at in {config.parent}: config.ini, outbox.db, objects, logs. Try:",
             f'{command} sql "SELECT * FROM deliveries"',  # noqa: S608 - shown, not run
-            command + " check",
+            command + " check --offline",
             command + " vacuum",
             f"   sqlite3 -readonly {quoted(config.parent / 'outbox.db')} .schema",
             f"   {program} demo {quoted(config.parent)}     (again: only what is new is stored)",
