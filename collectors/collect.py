@@ -57,7 +57,7 @@ class Notes:
 
     def take(self) -> list[str]:
         """Return what was noted since this was last asked, "and 3 more" at its end where it was too much."""
-        found = [*self._kept, *([f"and {self._more:,} more: see logs/"] if self._more else [])]
+        found = [*self._kept, *([f"and {self._more:,} more"] if self._more else [])]
         self._kept, self._more = {}, 0
         return found
 

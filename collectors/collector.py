@@ -73,7 +73,7 @@ class Collector(Protocol):
 
 @runtime_checkable
 class Rereads(Protocol):
-    """What a collector may offer besides: reading a rejected input again, once its section was mended."""
+    """What a collector may offer besides: reading a rejected input again, once its section was fixed."""
 
     def reread(self, raw: str) -> Record | Rejected | None:
         """Return what an input is now, from the text that was kept of it; None where it says nothing."""

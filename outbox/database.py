@@ -205,9 +205,9 @@ def _require_ours(path: Path) -> None:
     except OSError as error:
         raise PermanentError(f"{path} cannot be read: {error.strerror}") from error
     if not header:
-        raise SchemaError(f"{path} is empty: it is no outbox, or its content was lost", hint=_RESTORE)
+        raise SchemaError(f"{path} is empty: it is not an outbox, or its content was lost", hint=_RESTORE)
     if not header.startswith(_HEADER):
-        raise SchemaError(f"{path} is no SQLite database, or its beginning is damaged", hint=_RESTORE)
+        raise SchemaError(f"{path} is not a SQLite database, or its beginning is damaged", hint=_RESTORE)
     if header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
         raise SchemaError(f"{path} is another program's database: it was left alone")
 

@@ -1,4 +1,4 @@
-"""Inputs that could not become records: looked at, read again once their section was mended, or dismissed.
+"""Inputs that could not become records: looked at, read again once their section was fixed, or dismissed.
 
 Invariants:
 - An input that has become a record is stored and resolved in one transaction; the same record is not
@@ -94,7 +94,7 @@ def retry(outbox: Outbox, number: int, reread: Reread, *, run_id: int) -> Added:
     found = reread(item.raw)
     if isinstance(found, Record):
         try:
-            return outbox.mend(number, found, source=item.source, run_id=run_id)
+            return outbox.resolve_as(number, found, source=item.source, run_id=run_id)
         except RecordError as error:
             found = Rejected(error.message, item.raw)
     with database.transaction():

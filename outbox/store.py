@@ -180,7 +180,7 @@ class Outbox:
             self.database.execute(_COUNT, (run_id, *added, *_span(facts.entries)))
         return added
 
-    def mend(self, number: int, record: Record, *, source: str, run_id: int) -> Added:
+    def resolve_as(self, number: int, record: Record, *, source: str, run_id: int) -> Added:
         """Store the record that a rejected input has become, and resolve that input.
 
         RecordError says why it cannot be stored; nothing was changed then.

@@ -27,7 +27,7 @@ ABANDONED_AFTER_S = 86_400.0
 WINDOWS = os.name == "nt"
 
 _NO_ROOM = (DiskFullError, "make room on the disk of {root}")
-_NO_FOLDER = (PermanentError, "make the folder {root}, or mend [upload] to")
+_NO_FOLDER = (PermanentError, "make the folder {root}, or correct [upload] to")
 _FORBIDDEN = (PermanentError, "let the account that runs the upload write to {root}")
 _NO_LINKS = (
     PermanentError,

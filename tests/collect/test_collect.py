@@ -254,5 +254,5 @@ def test_what_a_collector_notes_comes_out_once_and_not_all_of_it(agent):
         notes=notes.take,
     )
     first, second = collecting(agent).sources([source, Source("b", Scripted(page(1)))])
-    assert (first.notes, second.notes) == (("n0", "n1", "and 2 more: see logs/"), ())
+    assert (first.notes, second.notes) == (("n0", "n1", "and 2 more"), ())
     assert notes.take() == []

@@ -23,7 +23,7 @@ def test_opening_a_path_where_nothing_is_makes_nothing(tmp_path):
     ("content", "complaint"),
     [
         (b"", "is empty"),
-        (b"hello" * 100, "no SQLite database"),
+        (b"hello" * 100, "not a SQLite database"),
         (b"SQLite format 3\0" + b"\0" * 84, "another program's"),
     ],
 )

@@ -21,7 +21,7 @@ from uploader.s3.transport import TooSlowError
 _CREDENTIALS = "ask head office whether the key is still right, then: outbox secret set aws"
 _STORES = "for an S3-compatible store try [upload] conditional, checksum, encryption or path_style"
 _REGION = "write [upload] region = {region}"
-_KMS = "ask head office to let this key use the bucket's KMS key, or mend [upload] encryption and kms_key"
+_KMS = "ask head office to let this key use the bucket's KMS key, or correct [upload] encryption and kms_key"
 
 WAIT, OBJECT, PERSON = TransientError, ObjectError, PermanentError
 
@@ -57,8 +57,8 @@ _CODES: dict[str, tuple[type[OutboxError], str, str | None]] = {
         "set the clock, and let it be kept (NTP)",
     ),
     # … where we write to.
-    "NoSuchBucket": (PERSON, "there is no bucket {bucket}", "mend [upload] to, or endpoint_url"),
-    "InvalidBucketName": (PERSON, "{bucket} cannot be a bucket's name", "mend [upload] to"),
+    "NoSuchBucket": (PERSON, "there is no bucket {bucket}", "correct [upload] to, or endpoint_url"),
+    "InvalidBucketName": (PERSON, "{bucket} cannot be a bucket's name", "correct [upload] to"),
     "PermanentRedirect": (PERSON, "the bucket {bucket} is in another region", _REGION),
     "TemporaryRedirect": (PERSON, "the bucket {bucket} is in another region, or very new", _REGION),
     "AuthorizationHeaderMalformed": (PERSON, "signed for another region than the bucket's", _REGION),
@@ -172,7 +172,7 @@ def stranger(status: int, headers: Mapping[str, str], attempt: Attempt) -> Perma
     return PermanentError(
         f"{attempt.url}: the answer did not come from S3: HTTP {status} with {what}{leads}. Nothing was lost",
         hint=f"a proxy, firewall or login page answers for {attempt.host}: have it let through, "
-        "or mend [network] proxy or [upload] endpoint_url",
+        "or correct [network] proxy or [upload] endpoint_url",
     )
 
 
@@ -194,7 +194,7 @@ def unproven(etag: str, echoed: str | None, attempt: Attempt, *, encrypted: bool
         what = f"echoes no checksum, and its ETag {etag[:80]} is not the object's MD5"
         hint = "for a store that encrypts what it keeps: [upload] trust_etag = yes; else ask who answers here"
     else:
-        what, hint = "echoes neither checksum nor ETag", "is it a store at all? mend [upload] endpoint_url"
+        what, hint = "echoes neither checksum nor ETag", "is it a store at all? correct [upload] endpoint_url"
     return kind(f"{attempt.url}: {attempt.host} accepts {attempt.key} but {what}", hint=hint)
 
 

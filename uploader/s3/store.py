@@ -224,7 +224,9 @@ class S3Store:
         what = f"{self.url}: {type(error).__name__}: {error}"
         if isinstance(error, HTTPClientError):
             return TransientError(f"{what}. The credentials could not be fetched")
-        return PermanentError(what, hint=f"mend [upload] credentials, region, endpoint_url or to, or: {HINT}")
+        return PermanentError(
+            what, hint=f"correct [upload] credentials, region, endpoint_url or to, or: {HINT}"
+        )
 
 
 def denied(error: OutboxError) -> bool:
