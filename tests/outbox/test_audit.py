@@ -16,7 +16,7 @@ TWO = Limits(2, 10**6)
 
 
 def look(agent, *, deep=False):
-    return [tuple(found) for found in limited(audit_database(agent.database, deep=deep))]
+    return [(found.kind, found.text) for found in limited(audit_database(agent.database, deep=deep))]
 
 
 @pytest.fixture
