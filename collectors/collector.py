@@ -21,8 +21,8 @@ class SourceOptions(Options):
     every: Duration = Field(900.0, description="How often the scheduled collect is expected to run.")
     fresh: Fresh | None = Field(
         None,
-        description="Nothing new for so long is a problem in status. Empty: three times its own rhythm, at "
-        "least a day; off: never.",
+        description="Nothing new for so long is a problem; empty: 3 times its rhythm, at least 1d; "
+        "off: never.",
     )
     enabled: Flag = Field(True, description="no: this source is left out of every collect.")
     timezone: Zone | None = Field(None, description="Zone of times without one; empty: that of [agent].")

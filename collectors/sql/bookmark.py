@@ -15,10 +15,9 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from collectors.mapping.cells import kept, restored
-from collectors.overlap import Overlap, behind, position
+from collectors.overlap import AHEAD, Overlap, behind, difference, position
 from outbox.errors import DataError, PermanentError
 
-AHEAD = timedelta(days=1)
 MAX_CHARS = 1_000
 
 
@@ -119,7 +118,7 @@ def _less(value: Any, overlap: timedelta | Decimal) -> Any:
         case date(), timedelta():
             return value - timedelta(days=math.ceil(overlap / AHEAD))
         case (int() | Decimal(), Decimal()):
-            left = value - overlap
+            left = difference(Decimal(value), overlap)
             return math.floor(left) if isinstance(value, int) else left
         case float(), Decimal():
             return value - float(overlap)

@@ -18,7 +18,8 @@ from uuid import UUID
 
 from collectors.collector import Context, SourceOptions, Window
 from collectors.mapping.columns import Mapping as ColumnMapping
-from collectors.mapping.options import tidy
+from collectors.mapping.options import plain, tidy
+from collectors.overlap import is_ahead
 from collectors.portion import Portion
 from collectors.sql.bookmark import (
     Mark,
@@ -105,6 +106,8 @@ class _Reader:
         ]
         self._beside = [number for number, name in enumerate(marks) if name and name not in marks[:number]]
         self._rows = mapping.bind([*mapping.needed, *(marks[number] for number in self._beside)])
+        # Where the bookmark is the time of a row, time_format says what a number or a text of it means.
+        self._read_time = mapping.read_time if mapping.time == (plain(options.bookmark),) else None
         self._origin = {"database": shown_address(options.url), "from": options.what}
 
     def pages(self, mark: Mark, window: Window | None) -> Iterator[Page]:
@@ -162,6 +165,8 @@ class _Reader:
     def _after(self, reached: Mark, began: Mark, value: Any, tie: Any) -> Mark:
         """Return the bookmark that is true once a row is stored."""
         if not self._bookmark:
+            return reached
+        if not isinstance(value, date) and is_ahead(value, self._context.now, self._read_time):
             return reached
         if not moves(value, is_time=self._bookmark.time, zone=self._zone, now=self._context.now):
             return reached

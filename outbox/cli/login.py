@@ -11,7 +11,7 @@ from outbox.config.options import Options, SecretRef
 from outbox.errors import OutboxError
 from outbox.refusals import Login
 
-_ACCOUNT = ("host", "port", "user", "client_id", "token_url")
+_ACCOUNT = ("host", "port", "user", "login", "client_id", "token_url")
 
 
 def login_of(config: Config, source: str, options: SourceOptions) -> Login:

@@ -8,6 +8,7 @@ import pytest
 
 from collectors.open_meteo.simulator import Reply
 from tests.cli.conftest import WEATHER, source
+from tests.collectors.loopback import Loopback, reply
 
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
 
@@ -207,3 +208,22 @@ def test_a_source_whose_name_is_not_valid_is_refused_by_collect_as_by_check(agen
         assert result.code == 78, command
         assert "[source:My Files]: " in result.out + result.err
     assert agent.query("SELECT count(*) FROM outbox") == [(0,)]
+
+
+def test_users_of_one_password_at_one_server_are_several_accounts(agent, outbox):
+    """`login` is REST's name for the user: one who is refused holds no other up."""
+    asked = []
+
+    def script(ask):
+        asked.append(ask.headers["authorization"])
+        return reply(401)
+
+    with Loopback(script) as server:
+        section = (
+            f"[source:{{0}}]\ncollector = rest\nurl = {server.url}/x\nentity = id\ntime = at\nvalues = v\n"
+            "auth = basic\nlogin = {0}\nsecret = file:secrets/shared\n"
+        )
+        agent.configure(section.format("alice"), section.format("bob"))
+        outbox("secret", "set", "shared", stdin="CANARY-one-password\n")
+        assert outbox("collect").code == 69
+    assert len(set(asked)) == 2
