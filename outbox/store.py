@@ -14,7 +14,7 @@ Invariants:
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -238,6 +238,11 @@ class Outbox:
             kept = raw[:MAX_RAW_BYTES].decode(errors="ignore")
             digest = hashlib.sha256(raw).digest()[:16]
             self.database.execute(_REJECT, (source, item.reason, digest, kept, moment, run_id))
+
+    def unchanged(self, entries: Sequence[Entry]) -> int:
+        """Return how many entries the outbox has with the same content: `add` would leave them out."""
+        latest = self._latest([entry.record_id for entry in entries]) if entries else {}
+        return sum(latest.get(entry.record_id) == entry.content_hash for entry in entries)
 
     def require_acceptable(self, source: str) -> None:
         """Raise PermanentError when so much of a source was rejected that a person must look first."""

@@ -5,7 +5,7 @@ Invariant: a page is judged as the outbox would judge it, by the same code.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from collectors.collect import Source
 from collectors.mapping.columns import Mapping, hearing
 from outbox.errors import OutboxError, PermanentError
 from outbox.reasons import kind_of
-from outbox.record import Page, Record, Rejected
+from outbox.record import Entry, Page, Record, Rejected
 from outbox.record.page import normalise_page
 
 MAX_EXAMINED = 2_000
@@ -47,14 +47,25 @@ class Ambiguous(NamedTuple):
 class Sample:
     """The first records that a source would give, as many pages as hold `rows` of them.
 
-    `is_cut` says that it was read no further; `said` is what the collector noted meanwhile.
+    `is_cut` says that it was read no further; `said` is what the collector noted meanwhile, and `unchanged`
+    how many records the outbox has already, which is what the argument `unchanged` counts.
     """
 
-    def __init__(self, source: Source, *, customer: str, site: str, rows: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        customer: str,
+        site: str,
+        rows: int,
+        unchanged: Callable[[Sequence[Entry]], int] = lambda _entries: 0,
+    ) -> None:
         self.records: list[Record] = []
         self.bodies: list[bytes] = []
         self.rejected: list[Rejected] = []
         self.silent = 0
+        self.unchanged = 0
+        self._unchanged = unchanged
         self.error: OutboxError | None = None
         self.is_cut = False
         self.said: list[str] = []
@@ -90,8 +101,9 @@ class Sample:
         customer, site = self._place
         judged = normalise_page(page, customer=customer, site=site, source=self._source.name)
         self.records += page.records
-        self._claims += _claims(page.records)
+        self._claims += judged.contradictory
         self.bodies += [entry.body for entry in judged.entries]
+        self.unchanged += self._unchanged(judged.entries)
         self.rejected += judged.rejected
 
     def _hear(self, mapping: Mapping, row: dict[str, Any], found: Record | Rejected | None) -> None:
@@ -170,18 +182,6 @@ def require_previewable(sources: Sequence[Source], name: str) -> Source:
     if not sources:
         raise PermanentError(f"{name} is the agent itself: its records are made by collect alone")
     return sources[0]
-
-
-def _claims(records: Iterable[Record]) -> list[list[Record]]:
-    """The records of one page that share an identity and differ; those of two pages are revisions."""
-    claims: dict[tuple[str, str, datetime], list[Record]] = {}
-    for record in records:
-        claims.setdefault((record.stream, record.entity, record.observed_at), []).append(record)
-    return [group for group in claims.values() if len({_content(record) for record in group}) > 1]
-
-
-def _content(record: Record) -> str:
-    return repr((record.values, record.attributes, record.deleted))
 
 
 def _differ(group: Iterable[dict[str, Any]], columns: Sequence[str]) -> bool:

@@ -18,11 +18,15 @@ from outbox.record.canonical import MAX_DEPTH, canonical, encode, rfc3339, utc
 
 
 class Normalised(NamedTuple):
-    """A page's entries in order, each identity once, and everything of it that was refused."""
+    """A page's entries in order, each identity once, and everything of it that was refused.
+
+    `contradictory` are the records among the refused that share an identity and differ, by identity.
+    """
 
     entries: list[Entry]
     rejected: list[Rejected]
     repeated: int
+    contradictory: list[list[Record]]
 
 
 def normalise_page(page: Page, *, customer: str, site: str, source: str) -> Normalised:
@@ -43,13 +47,13 @@ def normalise_page(page: Page, *, customer: str, site: str, source: str) -> Norm
             continue
         if entries.setdefault(entry.record_id, entry) is not entry:
             again.add(entry.record_id)
-    if again:
-        for record_id, claims in _contradictions(page.records, normaliser, again).items():
-            del entries[record_id]
-            reason = _ambiguity(claims)
-            rejected.extend(Rejected(reason, raw(record)) for record in claims)
+    contradictory = _contradictions(page.records, normaliser, again) if again else {}
+    for record_id, claims in contradictory.items():
+        del entries[record_id]
+        reason = _ambiguity(claims)
+        rejected.extend(Rejected(reason, raw(record)) for record in claims)
     repeated = len(page.records) + len(page.rejected) - len(rejected) - len(entries)
-    return Normalised(list(entries.values()), rejected, repeated)
+    return Normalised(list(entries.values()), rejected, repeated, list(contradictory.values()))
 
 
 def _contradictions(

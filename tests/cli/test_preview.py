@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from outbox.cli.sample import likely_offset
-from tests.cli.conftest import WEATHER
+from tests.cli.conftest import WEATHER, source
 
 SECTION = """\
 [source:orders]
@@ -53,7 +53,7 @@ def test_the_first_records_are_shown_and_nothing_is_stored(agent, outbox, orders
         ["2026-01-01", "00:00:07", "A2", "4", "1250"],
         [],
         ["3", "records", "would", "be", "stored,", "0", "inputs", "rejected.", "Nothing", "was", "stored."],
-        ["It", "was", "read", "no", "further:", "--rows", "looks", "at", "more."],
+        ["Reading", "stopped", "there:", "--rows", "reads", "more."],
     ]
     assert agent.database.read_bytes() == before
 
@@ -99,6 +99,28 @@ def test_a_later_file_corrects_an_earlier_one_and_is_no_ambiguity(orders, outbox
     )
     result = outbox("preview", "orders")
     assert ("2 records would be stored" in result.out, "share their identity" in result.out) == (True, False)
+
+
+def test_what_is_stored_already_is_counted_apart(orders, outbox):
+    orders("A1;1;2026-01-01;1;1;x", "A2;1;2026-01-01;1;1;x")
+    assert outbox("collect", "orders").code == 0
+    orders("A1;1;2026-01-01;1;1;x", "A2;1;2026-01-01;2;1;x", "A3;1;2026-01-01;1;1;x")
+    result = outbox("preview", "orders")
+    assert "2 records would be stored, 1 stored already, 0 inputs rejected. Nothing was stored." in result.out
+    assert json.loads(outbox("preview", "orders", "--json").out)["unchanged"] == 1
+
+
+def test_numbers_that_are_equal_are_no_ambiguity(agent, outbox, tmp_path):
+    folder = tmp_path / "numbers"
+    folder.mkdir()
+    (folder / "a.ndjson").write_text(
+        '{"e":"a","at":"2026-01-01","v":1}\n{"e":"a","at":"2026-01-01","v":1.0}\n'
+    )
+    options = f"path = {folder}\nsettle = 0s\nentity = e\ntime = at\nvalues = v\n"
+    agent.configure(source("files", "numbers", options))
+    result = outbox("preview", "numbers")
+    assert "1 record would be stored, 0 inputs rejected" in result.out
+    assert "WARNING" not in result.out
 
 
 def test_what_does_not_fit_beside_each_other_stands_in_one_column(orders, outbox, monkeypatch):

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -11,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path, now
+from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path, now, open_database
 from outbox.cli.tables import show
 from outbox.cli.text import number
 from outbox.config.file import Config, load
@@ -20,7 +22,7 @@ from outbox.errors import Exit, OutboxError, shorten
 if TYPE_CHECKING:
     from collectors.collect import Source
     from outbox.cli.sample import Sample
-    from outbox.record import Record
+    from outbox.record import Entry, Record
 
 MAX_VALUE_COLUMNS = 4
 UNBOUNDED = 1_000
@@ -43,9 +45,10 @@ def preview(
     from outbox.cli.wiring import configured_sources, open_sources
 
     settings = load(config_path(context, config), also=configured_sources)
-    with open_sources(settings, [source]) as found:
+    agent = settings.agent
+    with open_sources(settings, [source]) as found, _counting_unchanged(settings) as unchanged:
         chosen = require_previewable(found, source)
-        sample = Sample(chosen, customer=settings.agent.customer, site=settings.agent.site, rows=rows)
+        sample = Sample(chosen, customer=agent.customer, site=agent.site, rows=rows, unchanged=unchanged)
     zone = _zone(settings, chosen)
     warnings = list(_warnings(sample, settings, zone))
     if as_json:
@@ -55,6 +58,20 @@ def preview(
     if sample.error:
         raise sample.error
     raise typer.Exit(int(Exit.PERMANENT if sample.rejected and not sample.bodies else Exit.OK))
+
+
+@contextmanager
+def _counting_unchanged(settings: Config) -> "Iterator[Callable[[Sequence[Entry]], int]]":
+    """Yield what counts the records that the outbox has already; 0 where it cannot be read: check says so."""
+    from outbox.store import Outbox
+
+    with ExitStack() as stack:
+        try:
+            database = stack.enter_context(open_database(settings, readonly=True))
+        except OutboxError:
+            yield lambda _entries: 0
+            return
+        yield Outbox(database, now=now).unchanged
 
 
 def _zone(settings: Config, source: "Source") -> ZoneInfo:
@@ -102,13 +119,14 @@ def _print(sample: "Sample", rows: int, warnings: list[str], zone: ZoneInfo) -> 
         show(_table(records, zone, console.width))
         console.print()
     counts = [
-        f"{number(len(sample.bodies), 'record')} would be stored",
+        f"{number(len(sample.bodies) - sample.unchanged, 'record')} would be stored",
+        *([f"{sample.unchanged:,} stored already"] if sample.unchanged else []),
         f"{number(len(sample.rejected), 'input')} rejected",
         *([f"{number(sample.silent, 'row')} without a value"] if sample.silent else []),
     ]
     console.print(Text(f"{', '.join(counts)}. Nothing was stored."))
     if sample.is_cut:
-        console.print("It was read no further: --rows looks at more.")
+        console.print("Reading stopped there: --rows reads more.")
     notes = Table.grid(padding=(0, 2, 0, 0))
     for line in sample.said:
         notes.add_row("")
@@ -222,6 +240,7 @@ def _print_json(sample: "Sample", source: str, rows: int, warnings: list[str]) -
         "source": source,
         "records": [msgspec.Raw(body) for body in sample.bodies[:rows]],
         "read": len(sample.records),
+        "unchanged": sample.unchanged,
         "without_value": sample.silent,
         "rejected": [refusal._asdict() for refusal in sample.refusals()],
         "warnings": warnings,
