@@ -31,7 +31,7 @@ FIRST_RUN_S = 3_600.0
 CLOCK_SLACK = timedelta(minutes=5)
 _LONGEST_RUN = timedelta(days=1)
 _STALE_S = 86_400.0
-_STALE_UNLEARNED_S = 7 * 86_400.0
+_STALE_UNLEARNED_S = 8 * 86_400.0  # what comes once a week has come by then
 _MIN_GAPS = 3
 _DISK_BYTES_PER_BODY_BYTE = 1.6
 _STEP_ROWS = 100_000
@@ -432,7 +432,7 @@ def _stale(database: Database, expected: Expected, source: SourceHealth, moment:
         fresh_s is None
     ):  # too young to have a rhythm, or a table that hardly changes: it is read all the same
         came = _times(database, source.name, until, read_again=True)
-        fresh_s = _STALE_UNLEARNED_S if came else _STALE_S
+        fresh_s = max([_STALE_UNLEARNED_S, *(3 * gap for gap in gaps)]) if came else _STALE_S
     first = _sound(database.value(_FIRST_RUN, (source.name,)))
     since = came[0] if came else first and datetime.fromisoformat(first)
     if not since or (moment - since).total_seconds() <= fresh_s:

@@ -337,8 +337,8 @@ def test_a_source_that_pauses_each_weekend_is_let_be(agent, clock):
     assert look(agent).problems == ()
 
 
-@pytest.mark.parametrize(("unchanged", "days", "told"), [(0, 8, True), (0, 6, False), (3, 8, False)])
-def test_a_source_too_young_for_a_rhythm_may_be_silent_for_a_week_or_read_the_same_again(
+@pytest.mark.parametrize(("unchanged", "days", "told"), [(0, 9, True), (0, 8, False), (3, 9, False)])
+def test_a_source_too_young_for_a_rhythm_may_be_silent_for_eight_days_or_read_the_same_again(
     agent, clock, unchanged, days, told
 ):
     ran(agent, "collect", "weather", new=5)
@@ -347,6 +347,16 @@ def test_a_source_too_young_for_a_rhythm_may_be_silent_for_a_week_or_read_the_sa
         ran(agent, "collect", "weather", unchanged=unchanged)
     ran(agent, "upload")
     assert whats(look(agent)) == ["source weather"] * told
+
+
+def test_a_source_that_gives_something_once_a_week_is_let_be_from_the_first_week_on(agent, clock):
+    for week in range(5):
+        ran(agent, "collect", "weather", new=1)
+        for _ in range(7):
+            clock.advance(hours=24)
+            ran(agent, "collect", "weather")
+            ran(agent, "upload")
+            assert look(agent).problems == (), week
 
 
 def test_a_source_that_never_gave_anything_is_told_after_a_day(agent, clock):
