@@ -4,7 +4,7 @@ Invariants:
 - One retry policy: every attempt runs inside `Retry`, and the library's own retries and the
   environment's proxies are off. A reader that raises TransientError is retried by the same policy.
 - Certificates are always verified, and no redirect is followed: what answers is what was asked.
-- Nothing is unbounded: connecting, each read, the whole body and its size have a limit.
+- Nothing is unbounded: connecting, each read, the whole answer (its headers too) and its size have a limit.
 - No message holds a query string or a secret: the values of parameters and headers whose name says
   key, token, secret, password, signature, cookie or authorization are struck out of every error, and
   what a request itself declares secret.
@@ -13,9 +13,12 @@ Invariants:
 """
 
 import logging
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.client import responses
 from typing import Any, NamedTuple, Self, TypeVar
@@ -91,6 +94,7 @@ class Http:
         self._max_answer_s = max_answer_s
         self._monotonic = monotonic
         self._clients: dict[tuple[str, Reach | None], httpx.Client] = {}
+        self._sockets: dict[tuple[str, Reach | None], socket.socket] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -100,6 +104,7 @@ class Http:
 
     def close(self) -> None:
         """Close the connections; the next `get` opens new ones."""
+        self._sockets.clear()
         while self._clients:
             self._clients.popitem()[1].close()
 
@@ -149,25 +154,33 @@ class Http:
     def _send(self, request: Request, max_bytes: int) -> Answer:
         shown = without_secrets(request.url)
         started = self._monotonic()
-        proxy = ""
+        proxy, is_late = "", threading.Event()
         try:
             target = httpx.URL(_with_query(request.url, request.params))
             proxy = "" if self._is_direct(target.host) else self._network.proxy
             if request.reach is not None and is_address(target.host):
                 _require_reach(request.reach, target.host, shown)
-            with self._client(proxy, request.reach).stream(
-                request.method,
-                target,
-                headers=dict(request.headers),
-                content=request.body or None,
-                extensions={} if proxy or request.reach is None else {"trace": _guard(request.reach, shown)},
-            ) as response:
+            trace = self._trace(proxy, request.reach, shown, is_late)
+            with (
+                self._ended_in_time(proxy, request.reach, is_late),
+                self._client(proxy, request.reach).stream(
+                    request.method,
+                    target,
+                    headers=dict(request.headers),
+                    content=request.body or None,
+                    extensions={"trace": trace},
+                ) as response,
+            ):
                 _refuse_detours(response, shown)
                 body = self._body(response, shown, started + self._max_answer_s, max_bytes)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if is_late.is_set():
+                raise self._late(shown) from error
             raise _translated(error, shown, host_of(proxy)) from error
         except UnicodeEncodeError:  # it holds the header: it is not chained
             raise PermanentError(f"{shown}: a header holds letters that cannot be sent") from None
+        if is_late.is_set():  # a body without a length ends where its connection does
+            raise self._late(shown)
         return Answer(response.status_code, dict(response.headers), body, shown)
 
     def _body(self, response: httpx.Response, shown: str, deadline: float, max_bytes: int) -> bytes:
@@ -177,8 +190,50 @@ class Http:
             if len(body) > max_bytes:
                 raise PermanentError(f"{shown}: the answer is larger than {max_bytes:,} bytes")
             if self._monotonic() > deadline:
-                raise TransientError(f"{shown}: no whole answer within {self._max_answer_s:.0f} s")
+                raise self._late(shown)
         return bytes(body)
+
+    def _late(self, shown: str) -> TransientError:
+        return TransientError(f"{shown}: no whole answer within {self._max_answer_s:.0f} s")
+
+    @contextmanager
+    def _ended_in_time(self, proxy: str, reach: Reach | None, is_late: threading.Event) -> Iterator[None]:
+        """End the connection of a request that takes too long: a server may send its headers bit by bit."""
+
+        def end() -> None:
+            is_late.set()
+            if connection := self._sockets.get((proxy, reach)):
+                with suppress(OSError):  # it has ended by itself
+                    connection.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(self._max_answer_s, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _trace(
+        self, proxy: str, reach: Reach | None, shown: str, is_late: threading.Event
+    ) -> Callable[[str, Mapping[str, Any]], None]:
+        """Look at each new connection, before anything is sent through it."""
+
+        def look(event: str, info: Mapping[str, Any]) -> None:
+            if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+                stream = info["return_value"]
+                self._sockets[proxy, reach] = stream.get_extra_info("socket")
+                if is_late.is_set():
+                    stream.close()
+                    raise self._late(shown)
+                if reach is not None and not proxy and event.endswith(".connect_tcp.complete"):
+                    try:
+                        _require_reach(reach, stream.get_extra_info("server_addr")[0], shown)
+                    except PermanentError:
+                        stream.close()
+                        raise
+
+        return look
 
     def _client(self, proxy: str, reach: Reach | None) -> httpx.Client:
         if (proxy, reach) not in self._clients:
@@ -238,21 +293,6 @@ def said(body: bytes) -> str:
 def _with_query(url: str, params: Params) -> str:
     query = urlencode(params, safe=",")
     return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
-
-
-def _guard(reach: Reach, shown: str) -> Callable[[str, Mapping[str, Any]], None]:
-    """What looks at each new connection, before anything is sent through it."""
-
-    def look(event: str, info: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
-            stream = info["return_value"]
-            try:
-                _require_reach(reach, stream.get_extra_info("server_addr")[0], shown)
-            except PermanentError:
-                stream.close()
-                raise
-
-    return look
 
 
 def _require_reach(reach: Reach, address: str, shown: str) -> None:

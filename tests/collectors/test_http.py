@@ -2,6 +2,8 @@ import gzip
 import json
 import logging
 import socket
+import threading
+import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import quote, quote_plus
@@ -132,6 +134,26 @@ def test_an_answer_that_trickles_in_has_a_limit(serve, make_http):
     http = make_http(max_answer_s=250.0, monotonic=lambda: next(ticks))
     with pytest.raises(TransientError, match="no whole answer within 250 s"):
         http.get(server.url, {}, read=whole)
+
+
+@pytest.mark.parametrize("kind", ["headers", "body", "body without a length"])
+def test_one_limit_holds_for_the_whole_answer_headers_included(serve, make_http, kind):
+    """A server that sends a line now and then keeps each read within its limit, and the whole beyond all."""
+    heads = {"headers": b"", "body": b"Content-Length: 100\r\n\r\n", "body without a length": b"\r\n"}
+    ended = threading.Event()
+
+    def trickle():
+        yield b"HTTP/1.1 200 OK\r\n" + heads[kind]
+        for number in range(100):
+            ended.wait(0.1)
+            yield b"X-%d: 1\r\n" % number if kind == "headers" else b"1"
+
+    server = serve(lambda _ask: trickle())
+    started = time.monotonic()
+    with pytest.raises(TransientError, match="no whole answer within 1 s"):
+        make_http(max_answer_s=0.6).get(server.url, {}, read=lambda answer: answer)
+    assert time.monotonic() - started < 8
+    ended.set()
 
 
 def test_a_body_may_be_as_large_as_its_limit_and_not_larger(serve, make_http):
