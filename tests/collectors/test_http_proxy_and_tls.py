@@ -1,4 +1,6 @@
 import ssl
+import threading
+import time
 
 import pytest
 import trustme
@@ -77,6 +79,27 @@ def test_https_goes_through_a_tunnel(serve, make_http, tls, bundle):
     assert answer.body == b"through"
     assert proxy.asks[0][:2] == ("CONNECT", "weather.example:443")
     assert "CANARY" not in repr(proxy.asks)
+
+
+@pytest.mark.parametrize("through_proxy", [False, True])
+def test_the_limit_of_an_answer_holds_inside_of_tls(serve, make_http, tls, bundle, through_proxy):
+    ended = threading.Event()
+
+    def trickle():
+        yield b"HTTP/1.1 200 OK\r\n"
+        for number in range(100):
+            ended.wait(0.1)
+            yield b"X-%d: 1\r\n" % number
+
+    server = serve(lambda _ask: trickle(), tls)
+    proxy = serve(lambda _ask: Tunnel(server.port))
+    network = {"ca_bundle": bundle} | ({"proxy": proxy.url} if through_proxy else {})
+    url = "https://weather.example" if through_proxy else server.url
+    started = time.monotonic()
+    with pytest.raises(TransientError, match="no whole answer within 1 s"):
+        make_http(max_answer_s=0.6, network=network).get(url, {}, read=whole)
+    assert time.monotonic() - started < 8
+    ended.set()
 
 
 def test_a_login_for_the_proxy_is_sent_to_it_alone(serve, make_http, tls, bundle):
