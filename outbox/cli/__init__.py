@@ -9,7 +9,7 @@ import sys
 from io import TextIOWrapper
 
 from outbox.cli import everyday, housework, setting, setup
-from outbox.cli.app import app
+from outbox.cli.app import app, say
 from outbox.cli.commands import (
     agent,
     audit,
@@ -88,12 +88,12 @@ def main() -> None:
             app()
     except OutboxError as error:
         _log_end(error.exit_code, str(error))
-        print(f"outbox: {error}", file=sys.stderr)  # noqa: T201
+        say(f"outbox: {error}")
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
         _log_end(Exit.INTERRUPTED, "stopped by Ctrl-C")
         sys.exit(int(Exit.INTERRUPTED))
     except Exception as error:
         logging.getLogger("outbox").exception("this is a bug")
-        print(f"outbox: a bug: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        say(f"outbox: a bug: {type(error).__name__}: {error}")
         sys.exit(int(Exit.BUG))

@@ -3,6 +3,7 @@
 import logging
 import logging.handlers
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import typer
 
 from outbox import __version__
 from outbox.agents import Agent, current_agent, require_own
-from outbox.cli.text import quoted
+from outbox.cli.text import folded, quoted, state_of
 from outbox.config.file import Config
 from outbox.database import Database
 from outbox.errors import ConfigError
@@ -41,6 +42,7 @@ app = typer.Typer(
     name="outbox",
     help="Collects a customer's data into a SQLite outbox and delivers it, exactly once, for Snowflake.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -126,6 +128,12 @@ def implicit_config_path() -> Path:
         return Path(named)
     here, default = Path("config.ini"), default_folder() / "config.ini"
     return default if default.exists() and not here.exists() else here
+
+
+def command_for(path: Path) -> str:
+    """Return how the program is called so that it finds this configuration, from this folder."""
+    found = implicit_config_path().absolute() == path.absolute()
+    return "outbox" if found else f"outbox --config {quoted(path)}"
 
 
 def now() -> datetime:
@@ -217,4 +225,22 @@ def start_log(config: Config, command: str) -> None:
 
 def say(text: str = "") -> None:
     """Talk to the person: on stderr, so that stdout stays data."""
-    typer.echo(text, err=True)
+    tell(text, err=True)
+
+
+def tell(text: str = "", *, err: bool = False, hang: int | None = None) -> None:
+    """Write lines on stdout or stderr; on a terminal in lines that fit, and states in colour unless NO_COLOR.
+
+    `hang` indents what the first line goes on in.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if not stream.isatty():
+        typer.echo(text, err=err)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=err, highlight=False, soft_wrap=True)
+    for line in folded(text, shutil.get_terminal_size().columns, hang=hang):
+        state, style, rest = state_of(line)
+        console.print(Text.assemble((state, style), rest))

@@ -75,7 +75,7 @@ def _clock(heard: datetime, server_time: datetime) -> Finding:
     text = f"{age(timestamp(earlier), later)} {'ahead of' if off > timedelta() else 'behind'} the server's"
     if abs(off) < CLOCK_LIMIT:
         return Finding("ok", "clock", text)
-    return Finding("WARNING", "clock", f"{text}\nHint: set the clock, and let it be kept (NTP)")
+    return Finding("WARNING", "clock", f"{text}\nHint: set the clock, and keep it in step by NTP")
 
 
 def _directory(config: Config, name: str, data: bytes) -> str:

@@ -1,13 +1,9 @@
 """What check finds, a line each, and how a person sees it."""
 
-import shutil
-import sys
-import textwrap
 from collections.abc import Callable
 from typing import NamedTuple
 
-import typer
-
+from outbox.cli.app import tell
 from outbox.errors import Exit, OutboxError
 
 _NAME_AT, _TEXT_AT = 9, 23
@@ -38,16 +34,5 @@ def failed(name: str, error: OutboxError) -> Finding:
 def show(finding: Finding) -> None:
     """Write a finding to stdout, on a terminal in lines that fit."""
     first, *rest = finding.text.splitlines()
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     head = f"{finding.state:{_NAME_AT - 1}} {finding.name:{_TEXT_AT - _NAME_AT - 1}} {first}".rstrip()
-    for line in [*_lines(head, _TEXT_AT, width), *(f"{'':{_NAME_AT}}{line}" for line in rest)]:
-        for part in _lines(line, _NAME_AT, width):
-            typer.echo(part)
-
-
-def _lines(text: str, indent: int, width: int | None) -> list[str]:
-    if width is None or len(text) <= width:
-        return [text]
-    return textwrap.wrap(
-        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    )
+    tell("\n".join([head, *(f"{'':{_NAME_AT}}{line}" for line in rest)]), hang=_TEXT_AT)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from outbox.cli.app import SETTING_UP, ConfigOption, app, config_path
+from outbox.cli.app import SETTING_UP, ConfigOption, app, command_for, config_path, tell
 from outbox.cli.private import make_private_folder, write_private
 from outbox.config.file import CORE, OWN_SOURCE, SOURCE, load
 from outbox.config.options import Options
@@ -36,10 +36,10 @@ def secret_set(
         text = _ask(f"Secret {name}") + "\n"
     path = make_private_folder(settings.folder / "secrets") / name
     write_private(path, text)
-    typer.echo(f"Kept  {path}   only its owner may read it")
+    tell(f"Saved {path}   only its owner may read it")
     if f"file:secrets/{name}" not in settings.file.references():
-        typer.echo(f"Note  nothing in {settings.file.path.name} refers to file:secrets/{name} yet")
-    typer.echo("Next  outbox check")
+        tell(f"Note  nothing in {settings.file.path.name} refers to file:secrets/{name} yet")
+    tell(f"Next  {command_for(settings.file.path)} check")
 
 
 def _ask(what: str) -> str:

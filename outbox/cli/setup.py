@@ -14,15 +14,16 @@ from outbox.cli.app import (
     SETTING_UP,
     ConfigOption,
     app,
+    command_for,
     config_path,
     config_path_if_any,
     default_folder,
-    implicit_config_path,
     now,
+    tell,
     warn_root,
 )
 from outbox.cli.private import let_the_task_write, make_private_folder
-from outbox.cli.text import quoted, size
+from outbox.cli.text import size
 from outbox.config.file import Config, ConfigFile, load
 from outbox.database import Database
 from outbox.errors import DataError, PermanentError
@@ -65,7 +66,7 @@ def init(
     path = _config_to_be(context, config, folder)
     _require_local(path.parent)
     if path.exists():
-        typer.echo(f"Kept  {path}   it was there already")
+        tell(f"Kept  {path}   it was there already")
     else:
         _write_config(path, _asked(answers))
     settings = load(path)
@@ -81,17 +82,17 @@ def init(
         make_database(settings.database, customer=settings.agent.customer, site=settings.agent.site, now=now)
         with Database.open(settings.database) as database:
             agent = current_agent(database)
-        typer.echo(f"Made  {settings.database}   agent {agent.agent_id[:8]}, customer {agent.customer}")
+        tell(f"Made  {settings.database}   agent {agent.agent_id[:8]}, customer {agent.customer}")
     if settings.upload.to.startswith("file:"):
         from uploader.directory import folder_of
 
         objects = folder_of(settings.upload.to)
         made = _made_or_kept(objects)
         objects.mkdir(parents=True, exist_ok=True)
-        typer.echo(f"{made}  {objects}   for the objects")
+        tell(f"{made}  {objects}   for the objects")
     made = _made_or_kept(settings.folder / "secrets")
-    typer.echo(f"{made}  {make_private_folder(settings.folder / 'secrets')}   {_who_may_read()}")
-    _show_rest(settings, answers, path, found=implicit_config_path())
+    tell(f"{made}  {make_private_folder(settings.folder / 'secrets')}   {_who_may_read()}")
+    _show_rest(settings, answers, path)
 
 
 def _made_or_kept(folder: Path) -> str:
@@ -141,8 +142,8 @@ def _write_config(path: Path, answers: Answers) -> None:
     with path.open("x", encoding="utf-8", newline="\n") as file:
         file.write(text)
     count = sum(value is not None for value in filled.values())
-    typer.echo(f"Made  {path}   {count} values filled in")
-    typer.echo(f"Zone  {zone}, {'as asked' if answers.timezone else 'taken from this machine'}")
+    tell(f"Made  {path}   {count} values filled in")
+    tell(f"Zone  {zone}, {'as asked' if answers.timezone else 'taken from this machine'}")
 
 
 def _validate(text: str, path: Path) -> None:
@@ -214,7 +215,7 @@ def _existing(settings: Config, *, start_over: bool) -> None:
                 f"{settings.database} is {agent.customer} / {agent.site}'s, not {' / '.join(wanted)}'s",
                 hint="while nothing was ever sealed: outbox init --start-over",
             )
-        typer.echo(f"Kept  {settings.database}   agent {agent.agent_id[:8]}, customer {agent.customer}")
+        tell(f"Kept  {settings.database}   agent {agent.agent_id[:8]}, customer {agent.customer}")
         return
     if sealed:
         raise DataError(
@@ -226,23 +227,23 @@ def _existing(settings: Config, *, start_over: bool) -> None:
         file = settings.database.with_name(settings.database.name + suffix)
         if file.exists():
             file.rename(file.with_name(f"outbox.db.{stamp}.aside{suffix}"))
-    typer.echo(f"Aside {settings.database}.{stamp}.aside   nothing of it was ever sealed")
+    tell(f"Aside {settings.database}.{stamp}.aside   nothing of it was ever sealed")
 
 
 def _who_may_read() -> str:
     return "Administrators and SYSTEM only" if sys.platform == "win32" else "only its owner may read"
 
 
-def _show_rest(settings: Config, answers: Answers, path: Path, found: Path) -> None:
-    typer.echo(f"Disk  {size(free_bytes(settings.folder))} free\n")
-    command = "outbox" if path.absolute() == found.absolute() else f"outbox --config {quoted(path)}"
+def _show_rest(settings: Config, answers: Answers, path: Path) -> None:
+    tell(f"Disk  {size(free_bytes(settings.folder))} free\n")
+    command = command_for(path)
     still_open = _still_open(settings, answers, command)
     if still_open:
-        typer.echo("Still open")
+        tell("Still open")
         for line in still_open:
-            typer.echo(f"  {line}")
-        typer.echo()
-    typer.echo(f"{'Then' if still_open else 'Next'}  {command} check")
+            tell(f"  {line}")
+        tell()
+    tell(f"{'Then' if still_open else 'Next'}  {command} check")
 
 
 def still_as_in_the_example(file: ConfigFile) -> Iterator[tuple[str, str, str]]:

@@ -1,6 +1,18 @@
 """Numbers and times as people read them."""
 
+import re
+import textwrap
 from datetime import UTC, datetime
+
+_GLUE = "\ue000"  # of Unicode's private use: no text has it
+_COMMAND = re.compile(
+    r"(?:sudo -u \S+ (?:--\S+ )*)?\boutbox(?: --config (?:\"[^\"]*\"|\S+))?"
+    r"(?: secret set \S+| (?:agent|rejected) [a-z]+| [a-z]+)?"
+    r"(?: --source \S+| --[a-z-]+| [A-Z]{2,}\b| \.\.\.| \d+\b)*"
+    r"|\b(?:chown|chmod|pip|icacls)(?: [^;,]+)?"
+)
+_STATE = re.compile(r"(ok|CHECK|FAILED|WARNING|WAITING|PROBLEM|paused)(  +)")
+_STYLES = {"ok": "green", "FAILED": "bold red", "PROBLEM": "bold red"}
 
 
 def size(count: float) -> str:
@@ -34,3 +46,34 @@ def quoted(path: object) -> str:
     """Return a path as it can be typed, also where it holds a space."""
     text = str(path)
     return f'"{text}"' if " " in text else text
+
+
+def folded(text: str, width: int, *, hang: int | None = None) -> list[str]:
+    """Return text in lines that fit, broken at spaces only; a command to copy stays on one line.
+
+    What a line goes on in is indented as it is or, where it begins with a state (`FAILED  orders: ...`), as
+    its text; `hang` says so for the first line.
+    """
+    lines: list[str] = []
+    for at, line in enumerate(text.split("\n")):
+        glued = _COMMAND.sub(lambda match: match[0].replace(" ", _GLUE), line)
+        state = _STATE.match(line)
+        indent = len(state[0]) if state else len(line) - len(line.lstrip())
+        indent = hang if hang is not None and at == 0 else indent
+        wrapped = textwrap.wrap(
+            glued,
+            width,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+        )
+        lines += [part.replace(_GLUE, " ") for part in wrapped] if len(line) > width else [line]
+    return lines
+
+
+def state_of(line: str) -> tuple[str, str, str]:
+    """Return the state that a line begins with, the colour that it has on a terminal, and the rest."""
+    match = _STATE.match(line)
+    word = match[1] if match else ""
+    return word, _STYLES.get(word, "yellow") if word else "", line[len(word) :]

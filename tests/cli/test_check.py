@@ -280,6 +280,8 @@ def test_how_long_the_disk_has_room_is_said_once_a_day_is_known(agent, outbox, w
 def test_on_a_terminal_lines_fit_and_no_word_is_lost(monkeypatch, capsys, width):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
     words = ["word", "s3://b/raw", "AKIA…7Q2F,"] * 12
     show(Finding("WARNING", "credentials", f"{' '.join(words)}\nHint: {' '.join(words)}"))
     first, *rest = capsys.readouterr().out.splitlines()

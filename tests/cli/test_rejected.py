@@ -105,7 +105,7 @@ def test_a_mended_section_makes_records_of_them(refused, outbox):
     mend(refused)
     result = outbox("rejected", "retry", "--source", "mended")
     assert result.code == 69
-    assert "mended: 1 stored, 0 known already or empty, 2 still rejected" in result.err
+    assert "mended: 1 stored, 0 already known or empty, 2 still rejected" in result.err
     rows = refused.query('SELECT entity, "values", source FROM pending')
     assert [(entity, json.loads(values), name) for entity, values, name in rows] == [
         ("oven", {"t": 1.5}, "mended")

@@ -17,7 +17,7 @@ def test_a_plain_secret_is_one_line(agent, outbox):
     path = agent.folder / "secrets" / "open-meteo"
     assert SecretRef("file:secrets/open-meteo").read(agent.folder) == SECRET
     assert result.out == (
-        f"Kept  {path}   only its owner may read it\n"
+        f"Saved {path}   only its owner may read it\n"
         "Note  nothing in config.ini refers to file:secrets/open-meteo yet\n"
         "Next  outbox check\n"
     )
@@ -68,6 +68,6 @@ def test_nothing_given_is_nothing_changed(agent, outbox, name, stdin):
 def test_what_is_no_key_is_refused_and_not_repeated(agent, outbox):
     result = outbox("secret", "set", "aws", stdin=f"{KEY}\n{SECRET} with a space\n")
     assert result.code == 69
-    assert "garbled" in result.err
+    assert "a character that no key has" in result.err
     assert SECRET not in result.out + result.err
     assert not (agent.folder / "secrets").exists()

@@ -131,7 +131,7 @@ LIST, GET = (lambda reader: list(reader.list_objects())), (lambda reader: reader
         (
             refusal(403, "AccessDenied"),
             PermanentError,
-            "the key AKIA…MPLE may put, perhaps, but it may not look",
+            "the key AKIA…MPLE may not list or read",
         ),
         (refusal(403, "InvalidAccessKeyId"), PermanentError, "switched off"),
         (refusal(404, "NoSuchBucket"), PermanentError, "no bucket landing"),

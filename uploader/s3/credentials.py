@@ -130,5 +130,7 @@ def _checked(named: Mapping[str, str], where: str, hint: str = HINT) -> Credenti
             raise PermanentError(f"{where} has no {name}", hint=hint)
     for name, value in values.items():
         if not re.fullmatch(r"[!-~]*", value):
-            raise PermanentError(f"the {name} in {where} is garbled: a space or a strange letter", hint=hint)
+            raise PermanentError(
+                f"the {name} in {where} has a space or a character that no key has", hint=hint
+            )
     return Credentials(values[_KEY_ID], values[_SECRET], values[_TOKEN] or None)

@@ -54,7 +54,7 @@ _CODES: dict[str, tuple[type[OutboxError], str, str | None]] = {
     "RequestTimeTooSkewed": (
         PERSON,
         "this machine's clock is {skew}",
-        "set the clock, and let it be kept (NTP)",
+        "set the clock, and keep it in step by NTP",
     ),
     # … where we write to.
     "NoSuchBucket": (PERSON, "there is no bucket {bucket}", "correct [upload] to, or endpoint_url"),

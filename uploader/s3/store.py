@@ -100,7 +100,7 @@ class S3Store:
             error.args = (login.credentials.mask(str(error)),)  # a traceback shows it
             code = error.response.get("Error", {}).get("Code")
             if code == "AccessDenied":
-                what = f"{self.url}: the key {attempt.key_id} may put, perhaps, but it may not look"
+                what = f"{self.url}: the key {attempt.key_id} may not list or read"
                 hint = "as it should be for an agent; a key with s3:ListBucket and s3:GetObject may look"
                 raise PermanentError(what, hint=hint) from error
             if code == "NoSuchKey":

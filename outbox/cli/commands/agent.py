@@ -7,12 +7,13 @@ import typer
 
 from outbox.agents import current_agent
 from outbox.audit.finding import span
-from outbox.cli.app import WHEN_WRONG, ConfigOption, app, config_path, now
+from outbox.cli.app import WHEN_WRONG, ConfigOption, app, config_path, now, tell
 from outbox.cli.text import number
 from outbox.config.file import load
 from outbox.database import Database
 from outbox.errors import TransientError
 from outbox.machine.host import fingerprint
+from outbox.machine.private import require_own_folder
 from outbox.migrate import upgrade
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def renew(
 ) -> None:
     """Give the database a new identity: after a restore, on a copy, after a move, or when it is damaged.
 
-    Bookmarks and what waits stay; what was sealed keeps the old identity. Needed only when collect and
-    upload ask for it. While it salvages, no other command may run.
+    Bookmarks and what waits stay; what was sealed keeps the old identity.
+    Needed only when collect and upload ask for it.
+    While it salvages, no other command may run.
     """
     from outbox import agents
 
@@ -52,15 +54,16 @@ def renew(
     if salvage:
         _salvage(settings.database, settings.agent.customer, settings.agent.site)
         return
+    require_own_folder(settings.folder)
     with Database.open(settings.database) as database:
         upgrade(database, now=now)
         before = current_agent(database)
         elsewhere = before.host != fingerprint()
         reason: agents.Reason = "moved" if moved else "cloned" if elsewhere else "restored"
         after = agents.renew(database, reason, now=now)
-    typer.echo(f"Renewed  agent {after.agent_id[:8]} ({reason}), formerly {before.agent_id[:8]}")
-    typer.echo(f"         from sequence {after.first_sequence:,} on")
-    typer.echo("Next  outbox collect")
+    tell(f"Renewed  agent {after.agent_id[:8]} ({reason}), formerly {before.agent_id[:8]}")
+    tell(f"         from sequence {after.first_sequence:,} on")
+    tell("Next  outbox collect")
 
 
 def _salvage(path: Path, customer: str, site: str) -> None:
@@ -77,29 +80,29 @@ def _salvage(path: Path, customer: str, site: str) -> None:
     if done.built:
         _tell(done, done.built)
     else:
-        typer.echo("Finished  a salvage that was interrupted")
+        tell("Finished  a salvage that was interrupted")
     for source in done.unmarked:
-        typer.echo(f"Anew      {source} is read from its beginning: its bookmark could not be read")
-    typer.echo(f"Renewed   agent {done.agent.agent_id[:8]}, from sequence {done.agent.first_sequence:,} on")
+        tell(f"Anew      {source} is read from its beginning: its bookmark could not be read")
+    tell(f"Renewed   agent {done.agent.agent_id[:8]}, from sequence {done.agent.first_sequence:,} on")
     if done.aside:
-        typer.echo(f"Aside     {done.aside}, as it was: keep it until head office has seen it")
-    typer.echo("Next  outbox audit, then outbox upload")
+        tell(f"Aside     {done.aside}, as it was: keep it until head office has seen it")
+    tell("Next  outbox audit, then outbox upload")
 
 
 def _tell(done: "Salvaged", built: "Built") -> None:
     remade = f"; the ledger's row of {done.remade:,} was made anew from the text" if done.remade else ""
-    typer.echo(f"Saved     {number(built.waiting, 'record')} that no store has confirmed yet{remade}")
+    tell(f"Saved     {number(built.waiting, 'record')} that no store has confirmed yet{remade}")
     unnamed = f"; of {built.unnamed:,} the objects' names are gone" if built.unnamed else ""
-    typer.echo(f"Kept      the proof of {number(built.sent, 'sent object')}{unnamed}")
+    tell(f"Kept      the proof of {number(built.sent, 'sent object')}{unnamed}")
     if built.resealed:
         again = "records may arrive a second time, under another name"
-        typer.echo(f"Sealed    {number(built.resealed, 'object')} again, where a seal is gone: {again}")
+        tell(f"Sealed    {number(built.resealed, 'object')} again, where a seal is gone: {again}")
     if built.lost:
         count = sum(last - first + 1 for first, last in built.lost)
         shown = ", ".join(span(*each) for each in built.lost[:MAX_SPANS])
         more = f" and {len(built.lost) - MAX_SPANS} more spans" if len(built.lost) > MAX_SPANS else ""
-        typer.echo(f"Lost      {number(count, 'record')}, and their lines will say so: {shown}{more}")
+        tell(f"Lost      {number(count, 'record')}, and their lines will say so: {shown}{more}")
         again = "outbox collect --since reads a stretch of the past again, where a source has it"
-        typer.echo(f"          {again}")
+        tell(f"          {again}")
     else:
-        typer.echo("Lost      nothing")
+        tell("Lost      nothing")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outbox.audit.finding import Finding, limited
-from outbox.cli.app import WHEN_WRONG, ConfigOption, app, config_path, open_database, say
+from outbox.cli.app import WHEN_WRONG, ConfigOption, app, config_path, open_database, say, tell
 from outbox.cli.text import number
 from outbox.config.file import load
 from outbox.database import Database
@@ -43,7 +43,7 @@ class _Report:
             for finding in limited(findings):
                 self._findings.append(finding)
                 if not self._as_json:
-                    typer.echo(f"Note: {finding.text}" if finding.is_note else finding.text)
+                    tell(f"Note: {finding.text}" if finding.is_note else finding.text)
         except OutboxError as error:
             self._code = worst([self._code, error.exit_code])
             self.looked_at("An audit was not finished: " + error.message)
@@ -70,7 +70,7 @@ class _Report:
         else:
             well = "No findings, but not everything could be looked at" if code else "Nothing wrong was found"
             verdict = number(count, "finding") if count else well
-            typer.echo(" ".join([f"{verdict}.", *self._looked_at]))
+            tell(" ".join([f"{verdict}.", *self._looked_at]))
         return typer.Exit(int(code))
 
 

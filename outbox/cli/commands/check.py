@@ -11,7 +11,7 @@ import typer
 
 from outbox import __version__
 from outbox.agents import current_agent, require_own
-from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, open_database
+from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, open_database, tell
 from outbox.cli.commands.status import room_offline
 from outbox.cli.destination import destination
 from outbox.cli.expected import examined
@@ -58,13 +58,13 @@ def check(
     credentials should not be able to.
     """
     path = config_path(context, config)
-    typer.echo(f"outbox {__version__}   {host_name()}\n{path.absolute()}\n")
+    tell(f"outbox {__version__}   {host_name()}\n{path.absolute()}\n")
     findings: list[Finding] = []
     for finding in _findings(path, sources or [], offline=offline):
         findings.append(finding)
         show(finding)
     counts = [sum(finding.state == state for finding in findings) for state in ("ok", "WARNING", "FAILED")]
-    typer.echo(
+    tell(
         f"\n{counts[0]} ok, {number(counts[1], 'warning')}, {counts[2]} failed. No record was stored or sent."
     )
     raise typer.Exit(int(worst(finding.code for finding in findings)))

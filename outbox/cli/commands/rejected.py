@@ -80,7 +80,7 @@ def retry_(
     source: SourceOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Read inputs again, once the section of their source was mended; what succeeds is stored."""
+    """Read inputs again, after you have fixed the source's section; what succeeds is stored."""
     from outbox.cli.wiring import configured_sources, open_sources
     from outbox.store import Outbox
 
@@ -114,7 +114,7 @@ def _retry(outbox: "Outbox", source: "Source", numbers: list[int]) -> int:
             retry(outbox, one, reread, run_id=run_id)
     done = counts(outbox.database, run_id)
     say(
-        f"{source.name}: {done.new:,} stored, {done.unchanged:,} known already or empty, "
+        f"{source.name}: {done.new:,} stored, {done.unchanged:,} already known or empty, "
         f"{done.rejected:,} still rejected"
     )
     return done.rejected
@@ -127,7 +127,7 @@ def dismiss(
     source: SourceOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Say of inputs that they need no record. They stay in the list with --all until they expire."""
+    """Mark inputs as needing no record. They stay in the list with --all until they expire."""
     _require_choice(numbers, source)
     settings = load(config_path(context, config))
     start_log(settings, "rejected")
