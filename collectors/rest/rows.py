@@ -63,6 +63,11 @@ class Rows:
             reason = f"is {keys_of(item)}, not an object"
             return self._mapped.reject(reason, [item], self._origin, is_row=False)
         tidied = {_tidy(name): value for name, value in item.items()}
+        if len(tidied) < len(item):
+            names = [_tidy(name) for name in item]
+            if twice := [name for name in self._columns if names.count(name) > 1]:
+                reason = f"has the key {', '.join(twice)} more than once, but for what cannot be seen"
+                return self._mapped.reject(reason, item, self._origin, is_row=False)
         row = {**item}
         for name, expression in self._columns.items():
             if name in tidied:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from collectors.collector import Context, SourceOptions, Window
+from collectors.exact_json import Refused
 from collectors.mapping.columns import Mapping as ColumnMapping
 from collectors.mapping.options import plain, tidy
 from collectors.overlap import is_ahead
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from collectors.sql.query import Bounds
     from collectors.sql.server import Column, Reading, Server
 
-_KNOWN = (str, int, float, Decimal, date, time, timedelta, bytes, bytearray, list, dict, UUID, type(None))
+_CELLS = (str, int, float, Decimal, date, time, timedelta, bytes, bytearray, list, dict, UUID)
+_KNOWN = (*_CELLS, Refused, type(None))
 
 
 class Sql:

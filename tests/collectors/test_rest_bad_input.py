@@ -111,6 +111,7 @@ REJECTED = {
     "a key twice, once with an escape": (one('"total": 1, "t\\u006ftal": 2'), "stands twice: 'total'"),
     "a key twice, far inside": (one('"total": 1, "x": [{"y": {"z": 1, "z": 1}}]'), "stands twice: 'z'"),
     "an exponent that no number has": (one('"total": 1e99999999999999999999'), "total is no number"),
+    "a key twice but for a space": (one('"total": 1, "total ": 2'), "has the key total more than once"),
     "text for a number": (one('"total": "much"'), "total is no number"),
     "a huge exponent": (one('"total": 1e999'), "beyond the range"),
     "digits without end": (one(f'"total": {"7" * 100_000}'), "total"),

@@ -311,3 +311,58 @@ def test_an_exclusive_filter_is_told_of(api):
     api.configure("bookmark = at", "since = {bookmark}")
     done = api.journey.preview()
     assert "overlap = 5m" in done.err + done.out
+
+
+def test_an_offset_behind_the_end_is_an_empty_page(api):
+    """Reported as slothflowlabs/duckle#41: behind the last record there is 200 and an empty list."""
+    rows = [row("a"), row("b", 1), row("c", 2)]
+    api.answer = lambda query: {
+        "data": rows[int(query["offset"]) :][:2],
+        "total_count": 3,
+        "limit": 2,
+        "offset": int(query["offset"]),
+    }
+    api.configure(f"records = data\npagination = offset\n{SINCE}", "offset = {offset}", "since = {bookmark}")
+    assert api.journey.collect().code == 0
+    assert sorted(api.entities()) == ["a", "b", "c"]
+    assert api.bookmark() == "2026-11-23T05:00:02Z"
+
+
+def test_an_end_that_the_server_says_itself_is_believed_of_a_page_that_comes_again(api):
+    """Reported as PostHog/posthog#75813: the only page names itself as the next one, and has_more is false."""
+    api.answer = lambda _query: {
+        "data": [row("a")],
+        "meta": {"pagination": {"next": f"{api.server.url}/list?after=a", "has_more": False}},
+    }
+    api.configure(
+        f"records = data\npagination = link\nnext = meta.pagination.next\n{SINCE}", "since = {bookmark}"
+    )
+    assert api.journey.collect().code == 0
+    assert api.entities() == ["a"]
+    assert api.bookmark() == "2026-11-23T05:00:00Z"
+
+
+@pytest.mark.parametrize("total", [5, 500])
+def test_a_total_that_is_not_reached_reads_on_and_ends(api, total):
+    """Reported as dlt-hub/dlt#1637: pages without records are asked for until somebody's limit."""
+    pages = {1: [row("a"), row("b", 1)], 2: [], 3: [row("c", 2)]}
+    api.answer = lambda query: {
+        "data": pages.get(int(query["page"]), []),
+        "total": total,
+        "per_page": 2,
+        "page": int(query["page"]),
+    }
+    api.configure(PAGE, "page = {page}", "since = {bookmark}")
+    assert api.journey.collect().code == 0
+    assert sorted(set(api.entities())) == ["a", "b", "c"]
+    assert len(api.asked) < 40
+
+
+def test_a_scroll_that_never_empties_is_bounded(api):
+    """The same cursor and ever new records: the limit of answers ends it, with what to do."""
+    api.answer = lambda _query: {"data": [row(f"r{len(api.asked)}")], "next": "scroll"}
+    api.configure(f"{CURSOR}\nmax_pages = 30", "cursor = {cursor}", "since = {bookmark}")
+    done = api.journey.collect()
+    assert done.code == 69
+    assert "no end of the list after 30 answers" in done.err + done.out
+    assert api.bookmark() is None
