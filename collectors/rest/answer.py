@@ -68,10 +68,12 @@ def read_content(answer: Answer, options: RestOptions, asked: str) -> Content:
         link = _same_server(found, asked, answer)
     more = bool(search(options.more, document)) if options.more else True
     try:
-        items = rows_of(document, _items(document, options, answer))
+        found = _items(document, options, answer)
+        items = rows_of(document, found)
     except ValueError as error:
         raise PermanentError(f"{answer.url}: the answer {error}") from error
-    further = further_of(None if items and items[0] is document else document, answer.headers, header)
+    records = document if items and items[0] is document else found
+    further = further_of(document, records, answer.headers, header)
     return Content(items, cursor, link, more, _digest(items), further)
 
 

@@ -47,6 +47,7 @@ _BESIDE_TOTAL = (
     *("currentPage", "startAt", "start_at", "maxResults", "startIndex", "itemsPerPage", "skip", "number"),
 )
 _PAGES = ("total_pages", "totalPages", "page_count", "pageCount", "last_page", "lastPage", "pages")
+_MAX_ENVELOPES, _MAX_LOOKED_AT = 5, 1_000
 _RANGE = re.compile(r"(?:(?!bytes\b)[A-Za-z]+\s+)?(\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 
@@ -65,12 +66,12 @@ class Further(NamedTuple):
     end: int = 0
 
 
-def further_of(envelope: Json, headers: Mapping[str, str], linked: str | None) -> Further:
-    """Return what the object around the records, the headers and the Link header's `linked` say."""
+def further_of(document: Json, records: Json, headers: Mapping[str, str], linked: str | None) -> Further:
+    """Return what the objects around the list of records, the headers and the Link header's `linked` say."""
     found = Further(pointer="the Link header" if linked else "")
     if match := _RANGE.fullmatch(headers.get("content-range", "").strip()):
         found = found._replace(total=int(match[3]), end=int(match[2]) + 1)
-    for where, part in _parts(envelope):
+    for where, part in _parts(document, records):
         more = next(((name, part[name]) for name in _MORE if isinstance(part.get(name), bool)), None)
         last = next(((name, not part[name]) for name in _LAST if isinstance(part.get(name), bool)), None)
         said = more or last
@@ -86,16 +87,34 @@ def further_of(envelope: Json, headers: Mapping[str, str], linked: str | None) -
     return found
 
 
-def _parts(envelope: Json) -> Iterator[tuple[str, dict[str, Json]]]:
-    if not isinstance(envelope, dict):
-        return
-    yield "", envelope
-    for name in _WHERE:
-        if isinstance(inner := envelope.get(name), dict):
-            yield f"{name}.", inner
-            for deeper in _WHERE:
-                if isinstance(found := inner.get(deeper), dict):
-                    yield f"{name}.{deeper}.", found
+def _parts(document: Json, records: Json) -> Iterator[tuple[str, dict[str, Json]]]:
+    """Yield the objects in which the list stands, the nearest first, and their parts that tell of pages."""
+    for outer, envelope in reversed(_envelopes(document, records)):
+        yield outer, envelope
+        for name in _WHERE:
+            if isinstance(inner := envelope.get(name), dict) and inner is not records:
+                yield f"{outer}{name}.", inner
+                for deeper in _WHERE:
+                    if isinstance(found := inner.get(deeper), dict):
+                        yield f"{outer}{name}.{deeper}.", found
+
+
+def _envelopes(document: Json, records: Json) -> list[tuple[str, dict[str, Json]]]:
+    """Return the whole answer and the objects in it on the way to the list; no record is one of them."""
+    if not isinstance(document, dict) or document is records:
+        return []
+    level: list[list[tuple[str, dict[str, Json]]]] = [[("", document)]]
+    for _ in range(_MAX_ENVELOPES):
+        for way in level:
+            if any(value is records for value in way[-1][1].values()):
+                return way
+        level = [
+            [*way, (f"{way[-1][0]}{name}.", value)]
+            for way in level
+            for name, value in way[-1][1].items()
+            if isinstance(value, dict)
+        ][:_MAX_LOOKED_AT]
+    return [("", document)]
 
 
 def _points(value: Json) -> bool:

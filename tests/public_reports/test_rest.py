@@ -342,6 +342,17 @@ def test_an_end_that_the_server_says_itself_is_believed_of_a_page_that_comes_aga
     assert api.bookmark() == "2026-11-23T05:00:00Z"
 
 
+def test_a_list_deep_in_the_answer_has_its_pages_beside_it(api):
+    """Reported as withcoral/coral#576: hasNextPage of GraphQL stands beside the nodes."""
+    api.answer = lambda _query: {
+        "data": {"orders": {"nodes": [row("a")], "pageInfo": {"hasNextPage": True, "endCursor": "x"}}}
+    }
+    api.configure(f"records = data.orders.nodes\n{SINCE}", "since = {bookmark}")
+    done = api.journey.collect()
+    assert done.code == 69
+    assert "data.orders.pageInfo.hasNextPage says that more follow" in done.err + done.out
+
+
 @pytest.mark.parametrize("total", [5, 500])
 def test_a_total_that_is_not_reached_reads_on_and_ends(api, total):
     """Reported as dlt-hub/dlt#1637: pages without records are asked for until somebody's limit."""
