@@ -3,6 +3,7 @@
 import pytest
 
 from outbox.cli.app import say
+from outbox.cli.tables import columns, show
 from outbox.cli.text import folded
 
 
@@ -61,3 +62,21 @@ def test_states_have_a_colour_on_a_terminal_unless_it_is_not_wanted(monkeypatch,
 def test_in_a_pipe_lines_stay_as_they_are(capsys):
     say("FAILED  " + "word " * 60 + "end")
     assert capsys.readouterr().err == "FAILED  " + "word " * 60 + "end\n"
+
+
+@pytest.mark.parametrize("width", [36, 60, 80])
+def test_no_table_breaks_a_word_of_a_cell(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    table = columns("source", "last", "what it says")
+    rows = [
+        ("orders", "2026-11-27T04:26:05Z", "of -11.3 and 1,000,000"),
+        ("weather_of_helsinki", "never", "x y"),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    show(table)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= width
+    for word in (word for row in rows for cell in row for word in cell.split()):
+        assert word in out.split()
+    assert ("source        orders" in out) == (width == 36)

@@ -22,6 +22,7 @@ import typer
 from rich.cells import cell_len
 
 from outbox.cli.app import WHEN_WRONG, ConfigOption, app, config_path, say
+from outbox.cli.tables import block
 from outbox.config.file import load
 from outbox.database import Database
 from outbox.errors import DataError, PermanentError, TransientError
@@ -34,7 +35,7 @@ WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY name
 _LEAVE = {".quit", ".exit", ".q", "quit", "exit"}
 _HELP = {".help", ".h", "help", "?"}
 _ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-_SEPARATOR, _NAME_GAP, _CONTINUED = "  ", "  ", "> "
+_SEPARATOR = "  "
 
 Row = Sequence[Any]
 Show = Callable[[Sequence[str], list[Row], bool], None]
@@ -191,40 +192,6 @@ def _side_by_side(cells: list[str], widths: list[int], numbers: list[bool]) -> s
         room = " " * (wide - cell_len(cell))
         padded.append(room + cell if is_number else cell + room)
     return _SEPARATOR.join(padded).rstrip()
-
-
-def block(names: Sequence[str], values: Sequence[str], width: int) -> Iterator[str]:
-    """Yield a record as lines of a name and its value; a long value goes on in lines that begin with `>`."""
-    indent = max(map(cell_len, names))
-    for name, value in zip(names, values, strict=True):
-        first, *rest = _pieces(value, max(10, width - indent - len(_NAME_GAP)))
-        yield f"{name}{' ' * (indent - cell_len(name))}{_NAME_GAP}{first}".rstrip()
-        yield from (f"{' ' * indent}{_CONTINUED}{piece}" for piece in rest)
-
-
-def _pieces(value: str, width: int) -> Iterator[str]:
-    """Yield a value in pieces that fit; together they are the value; words and numbers stay whole."""
-    while cell_len(value) > width:
-        end, room = 0, width
-        while end < len(value) and cell_len(value[end]) <= room:
-            room -= cell_len(value[end])
-            end += 1
-        cut = end
-        while cut and not _may_cut(value, cut):
-            cut -= 1
-        yield value[: cut or end]
-        value = value[cut or end :]
-    yield value
-
-
-def _may_cut(value: str, at: int) -> bool:
-    """Whether a cut before `at` leaves words, numbers, dates and times whole."""
-    last, following = value[at - 1], value[at]
-    if last == " ":
-        return following != " "
-    return (
-        last in ",;|/" and following != " " and not (value[at - 2 : at - 1].isdigit() and following.isdigit())
-    )
 
 
 def _text(value: object) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 from outbox import __version__
 from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, now, open_database
 from outbox.cli.expected import examined
-from outbox.cli.text import age, number, size
+from outbox.cli.text import age, folded, number, size
 from outbox.config.file import Config, load
 from outbox.errors import Exit
 from outbox.health import CLOCK_SLACK, Health, Problem, span
@@ -141,7 +141,7 @@ def _show_each(config: Config, console: Console, problems: Sequence[Problem], mo
     for problem in problems:
         console.print(f"\n{_INDENT}{problem.what}{_since(config, problem, moment)}", markup=False)
         for line in problem.why.splitlines():
-            for part in textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False):
+            for part in folded(line, room):
                 console.print(f"{_INDENT}{part}", markup=False)
 
 
