@@ -146,7 +146,7 @@ def rest(stack, serve):
             "a refusal that repeats the secret": bad(400, f"Bearer {SECRET} is bad".encode()),
             "a refused login": bad(401, SECRET.encode()),
             "a server that is down": bad(503, SECRET.encode()),
-            "a page that never ends": bad(200, {"data": [], "next": "c1"}),
+            "a page that never ends": bad(200, {"data": [{"id": 1}], "next": "c1"}),
         },
         big=made(many.script),
         max_memory_bytes=4_000_000,
