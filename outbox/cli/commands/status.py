@@ -1,7 +1,6 @@
 """status: is everything all right, and if not, what to do."""
 
 import json
-import textwrap
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -10,8 +9,9 @@ import typer
 from rich.console import Console
 
 from outbox import __version__
-from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, now, open_database
+from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, now, open_database, tell
 from outbox.cli.expected import examined
+from outbox.cli.tables import block
 from outbox.cli.text import age, folded, number, size
 from outbox.config.file import Config, load
 from outbox.errors import Exit
@@ -76,8 +76,7 @@ def _show(config: Config, health: Health) -> None:
 
     def show(text: str = "") -> None:
         for line in text.splitlines() or [""]:
-            whole = textwrap.wrap(line, console.width, subsequent_indent=_INDENT, break_on_hyphens=False)
-            console.print("\n".join([line] if len(line) <= console.width else whole), markup=False)
+            console.print("\n".join(folded(line, console.width, hang=len(_INDENT))), markup=False)
 
     if health.problems or health.missing or health.transient:
         _show_problems(config, console, health, moment)
@@ -127,7 +126,7 @@ def _show_problems(config: Config, console: Console, health: Health, moment: dat
         _show_each(config, console, problems, moment)
     if health.transient:
         console.print("\n" if problems else "", end="")
-        console.print("[bold yellow]WAITING[/]   The next run may well succeed. Nothing is to be done yet.")
+        tell("WAITING   The next run may well succeed. Nothing is to be done yet.")
         _show_each(config, console, health.transient, moment)
     told = {problem.what for problem in (*problems, *health.transient)}
     if "upload" in told and not told & _COLLECTING_STOPPED:
@@ -160,12 +159,17 @@ def _show_sources(config: Config, console: Console, health: Health, moment: date
         return
     width = max(8, *(len(source.name) for source in health.sources))
     row = f"{{:{width}}}  {{:>12}}  {{:>9}}  {{:>9}}  {{:>8}}   {{}}"
-    lines = [row.format("Source", "last good", "new 24 h", "unchanged", "rejected", "newest observation")]
+    names = ("Source", "last good", "new 24 h", "unchanged", "rejected", "newest observation")
+    lines, records = [row.format(*names)], []
     for source in health.sources:
         last = f"{age(source.last_good, moment)} ago" if source.last_good else "never"
         newest = _clock(config, source.newest) if source.newest else "none"
         counts = [f"{count:,}" for count in (source.new, source.unchanged, source.rejected)]
-        lines.append(row.format(source.name, last, *counts, newest))
+        records.append((source.name, last, *counts, newest))
+        lines.append(row.format(*records[-1]))
+    if max(map(len, lines)) > console.width:  # no cell is broken
+        lines = ["\n".join(block(names, record, console.width)) + "\n" for record in records]
+        lines[-1] = lines[-1].rstrip("\n")
     console.print("\n".join([*lines, ""]), markup=False)
 
 
