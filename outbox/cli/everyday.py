@@ -23,9 +23,7 @@ OWN_FLOOR_PART = 10
 
 log = logging.getLogger("outbox")
 
-Sources = Annotated[
-    list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Default: all that are enabled.")
-]
+Sources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="Default: all that are enabled.")]
 Since = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Read the past too, from this day on."),

@@ -42,7 +42,7 @@ def check(
     context: typer.Context,
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SOURCE]...", help="Only try these sources; default: all that are enabled."),
+        typer.Argument(metavar="SOURCE", help="Only try these sources; default: all that are enabled."),
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Contact nobody: neither the destination nor a source.")

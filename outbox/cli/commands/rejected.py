@@ -27,7 +27,7 @@ rejected_app = typer.Typer(no_args_is_help=True, help="Inputs that could not bec
 app.add_typer(rejected_app, name="rejected", rich_help_panel=WHEN_WRONG)
 
 SourceOption = Annotated[str | None, typer.Option("--source", help="Those of one source.")]
-Numbers = Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="As the list has them.")]
+Numbers = Annotated[list[int] | None, typer.Argument(metavar="ID", help="As the list has them.")]
 
 
 @rejected_app.command("list")
