@@ -162,6 +162,7 @@ class MessageTables:
             mapping=self._mapping,
             origin={**message.origin, "file": name} if name else message.origin,
             extra={**columns, "@file": name},
+            order=self._mapping.order(),
         )
         try:
             for outcome in table:

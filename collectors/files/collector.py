@@ -20,6 +20,7 @@ from collectors.files.folder import Folder, Found, refused
 from collectors.files.memory import Memory, Prefix, Read, Start
 from collectors.mapping.columns import Mapping as Mapped
 from collectors.mapping.options import MappingOptions
+from collectors.mapping.times import Order
 from collectors.portion import Portion
 from collectors.tables.lines import Place
 from collectors.tables.options import TableOptions
@@ -97,14 +98,21 @@ class Files:
             now = self._context.now()
             start = memory.start(file, key, stream, there=there, now=now)
             stream.seek(0)
-            reading = _Reading(file, key, start, memory, Prefix(again), self._context)
+            order = self._mapping.order(start.order)
+            reading = _Reading(file, key, start, memory, Prefix(again), self._context, order)
             if start.done:
                 yield reading.page(Portion(), start.place, done=True)
                 return
-            yield from self._table(file, stream, start, reading, window)
+            yield from self._table(file, stream, start, reading, window, order)
 
     def _table(
-        self, file: Found, stream: IO[bytes], start: Start, reading: "_Reading", window: Window | None
+        self,
+        file: Found,
+        stream: IO[bytes],
+        start: Start,
+        reading: "_Reading",
+        window: Window | None,
+        order: Order | None,
     ) -> Iterator[Page]:
         table = Table(
             stream,
@@ -114,6 +122,7 @@ class Files:
             origin={"file": file.name},
             extra=self._extra(file),
             place=start.place,
+            order=order,
         )
         portion, place, silent = Portion(), start.place, 0
         try:
@@ -178,7 +187,9 @@ class _Reading:
         memory: Memory,
         prefix: Prefix,
         context: Context,
+        order: Order | None,
     ) -> None:
+        self._order = order
         self._file = file
         self._key = key
         self._start = start
@@ -201,6 +212,7 @@ class _Reading:
             line=place.line,
             done=done,
             at=self._now(),
+            order=self._order.text() if self._order else "",
         )
         bookmark = self._memory.note(self._start.scope, read)
         return msgspec.structs.replace(portion.page(bookmark), scope=self._start.scope)

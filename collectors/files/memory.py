@@ -23,12 +23,13 @@ HEAD_BYTES = 1_024
 _CHUNK_BYTES = 1024 * 1024
 
 
-class Read(msgspec.Struct, frozen=True):
+class Read(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was read of a file, `key` says how: its first `length` bytes are of this digest.
 
     `head` is the digest of its very first ones, by which it is looked up. `offset` (0: not countable) and
     `line` are the place behind what was read. `size` and `modified_ns` are what the file looked like, `done`
-    says that it holds nothing more while it looks so, `at` when that was.
+    says that it holds nothing more while it looks so, `at` when that was. `order` is what its rows so far say
+    of those to come, where they ascend ("" mostly).
     """
 
     file: str
@@ -42,6 +43,7 @@ class Read(msgspec.Struct, frozen=True):
     line: int
     done: bool
     at: datetime
+    order: str = ""
 
 
 class Start(NamedTuple):
@@ -50,6 +52,7 @@ class Start(NamedTuple):
     scope: str
     place: Place
     done: bool
+    order: str = ""
 
 
 class Prefix:
@@ -123,7 +126,7 @@ class Memory:
         if scope is None:
             scope = self._scopes[match.file] if match.file not in there else self._free_scope(there, now)
         done = match.done and match.length == found.size
-        return Start(scope, Place(match.offset, match.line), done)
+        return Start(scope, Place(match.offset, match.line), done, match.order)
 
     def note(self, scope: str, read: Read) -> str:
         """Keep what was read, and return the bookmark that says so."""

@@ -1,6 +1,7 @@
 """What one cell becomes: a value, a part of an entity, or text that can be read back. No I/O."""
 
 import base64
+import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -12,6 +13,33 @@ from collectors.mapping.numbers import MAX_NUMBER_CHARS, NumberReader, in_range,
 from outbox.record.canonical import MAX_DEPTH
 
 SEPARATOR = " / "
+EXACT_FLOATS = 2**53
+"""Beyond it not every whole number is a binary float: an identifier that came as one may be another's."""
+_JOINERS = "\u200c\u200d"
+
+
+def seen(text: str) -> str:
+    """Return a text as it is seen: one form of each letter, plain spaces, nothing invisible, no outer space.
+
+    Joiners inside words of scripts that need them stay.
+    """
+    if text.isascii():
+        return text.strip()
+    found = unicodedata.normalize("NFC", text)
+    kept = []
+    for number, char in enumerate(found):
+        category = unicodedata.category(char)
+        if category == "Zs":
+            kept.append(" ")
+        elif category != "Cf" or (char in _JOINERS and _joins(found, number)):
+            kept.append(char)
+    return "".join(kept).strip()
+
+
+def _joins(text: str, number: int) -> bool:
+    """Whether a joiner stands between two characters that are not ASCII: there it changes what is seen."""
+    around = text[number - 1 : number] + text[number + 1 : number + 2]
+    return len(around) == 2 and not any(char.isascii() or char in _JOINERS for char in around)
 
 
 def value_of(
@@ -24,12 +52,12 @@ def value_of(
 ) -> Any:
     """Return what a record holds of a cell that is there; ValueError says why nothing.
 
-    Text is a number or refused. What is typed already (a workbook's, a database's, JSON's) stays what it
-    is; a time without a zone is of the source's, a duration is its seconds.
+    Text is a number or refused, and a duration is its seconds. Unless it must be a number, what is typed
+    already (a workbook's, a database's, JSON's) stays what it is; a time without a zone is of the source's.
     """
     if isinstance(cell, bool):
         if must_be_number:
-            raise ValueError(f"is no number: {shown(cell)}")
+            raise ValueError(f"is not a number: {shown(cell)}")
         return cell
     if isinstance(cell, (str, int, float, Decimal)):
         number = read_number(cell)
@@ -38,7 +66,7 @@ def value_of(
         seconds = Decimal(cell // timedelta(microseconds=1)).scaleb(-6)
         return seconds if factor is None else product(seconds, factor)
     if must_be_number:
-        raise ValueError(f"is no number: {shown(cell)}")
+        raise ValueError(f"is not a number: {shown(cell)}")
     if isinstance(cell, datetime):
         return read_time([cell])
     if isinstance(cell, (date, time, dict, list, tuple, bytes, bytearray, memoryview)):
@@ -55,6 +83,10 @@ def text_of(cell: Any) -> str:
             return "true" if cell else "false"
         case int() if cell.bit_length() < 3 * MAX_NUMBER_CHARS:
             return str(cell)
+        case float() if abs(cell) >= EXACT_FLOATS:
+            raise ValueError(
+                f"may have been rounded: {cell!r} is beyond 2^53; have it exported as text to keep its digits"
+            )
         case float() | Decimal():
             number = in_range(cell if isinstance(cell, Decimal) else Decimal(repr(cell)))
             text = format(number, "f")
@@ -65,7 +97,7 @@ def text_of(cell: Any) -> str:
             return str(cell)
         case Refused():
             raise ValueError(cell.problem)
-    raise ValueError(f"is no text: {shown(cell)}")
+    raise ValueError(f"is not a text: {shown(cell)}")
 
 
 def entity_of(parts: Sequence[str]) -> str:

@@ -14,15 +14,16 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Row
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from collectors.mapping.cells import entity_of, kept, restored, text_of, value_of
+from collectors.mapping.cells import entity_of, kept, restored, seen, text_of, value_of
 from collectors.mapping.numbers import NumberReader, printable, shown
 from collectors.mapping.options import Column, MappingOptions, parse_column, plain, tidy
-from collectors.mapping.times import TimeReader
+from collectors.mapping.times import Order, TimeReader
 from outbox.errors import PermanentError, shorten
 from outbox.record import MAX_RAW_BYTES, Record, Rejected
 
@@ -49,11 +50,18 @@ class Mapping:
         self.time = tuple(plain(name) for name in options.time)
         self.values = tuple(parse_column(item) for item in options.values)
         self.attributes = tuple(parse_column(item) for item in options.attributes)
-        self.read_time = TimeReader(options.time_format, zone)
+        self.read_time = TimeReader(
+            options.time_format, zone, repeated=options.repeated_hour, finer=options.finer_times
+        )
+        self._in_order = options.repeated_hour == "in_order"
         self.read_number = NumberReader(options.decimal, options.thousands)
-        self.empty = frozenset(options.empty)
+        self.empty = frozenset(map(seen, options.empty))
         self.fingerprint = _fingerprint(options, zone, self.stream)
         self.units = {column.name: column.unit for column in self.values if column.unit}
+
+    def order(self, text: str = "") -> Order | None:
+        """Return what came before the next rows, from `Order.text`; None where their order says nothing."""
+        return Order(text) if self._in_order else None
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -61,10 +69,11 @@ class Mapping:
         named = [column.column for column in (*self.values, *self.attributes)]
         return tuple(dict.fromkeys((*self.entity, *self.time, *named)))
 
-    def bind(self, columns: Sequence[str]) -> "RowMapper":
+    def bind(self, columns: Sequence[str], order: Order | None = None) -> "RowMapper":
         """Return what maps the rows of a table with these columns.
 
-        PermanentError names the columns that are configured and missing, or there more than once.
+        `order` is what came before, where rows ascend (`repeated_hour = in_order`). PermanentError names the
+        columns that are configured and missing, or there more than once.
         """
         tidied = [tidy(column) for column in columns]
         there = set(tidied)
@@ -81,7 +90,7 @@ class Mapping:
                 f"has the column {', '.join(twice)} more than once",
                 hint="nobody can say which is meant: have the export name its columns differently",
             )
-        return RowMapper(self, tidied)
+        return RowMapper(self, tidied, order)
 
     def reread(self, raw: str) -> Record | Rejected | None:
         """Return what a rejected row is under this mapping: a record, rejected still, or nothing to say.
@@ -113,8 +122,9 @@ class _Plan(NamedTuple):
 class RowMapper:
     """Maps the rows of one table."""
 
-    def __init__(self, mapping: Mapping, columns: Sequence[str]) -> None:
+    def __init__(self, mapping: Mapping, columns: Sequence[str], order: Order | None = None) -> None:
         self._mapping = mapping
+        self._order = order
         self._columns = columns
         tidied = [tidy(column) for column in columns]
         self._by_number = self._plan({name: number for number, name in enumerate(tidied)})
@@ -150,6 +160,7 @@ class RowMapper:
                 return self._record(row.__getitem__, self._by_number, origin)
             if not any(map(self._is_there, row)):
                 return None
+            self._lose_order()
             raise ValueError(f"the row has {len(row) - self._added:,} cells, and {self._width:,} columns")
         except ValueError as error:
             return self.reject(str(error), row, origin)
@@ -161,13 +172,20 @@ class RowMapper:
 
         With `is_row=False` it is something else that was there, and no mapping will make a record of it.
         """
+        if not is_row:
+            self._lose_order()
         where = ", ".join(f"{key} {shown(v) if isinstance(v, str) else v}" for key, v in origin.items())
         whole = printable(f"{reason} ({where})" if where else reason)
         return Rejected(shorten(whole, 500), self._raw(row, origin, is_row=is_row))
 
     def _record(self, cell_at: Callable[[Any], Any], plan: _Plan, origin: dict[str, Any]) -> Record | None:
-        values = self._columns_of(cell_at, plan.values, text=False)
+        try:
+            values = self._columns_of(cell_at, plan.values, text=False)
+        except ValueError:
+            self._note_order(cell_at, plan)
+            raise
         if not values:
+            self._note_order(cell_at, plan)
             return None
         present = tuple(values)
         units = self._units.get(present)
@@ -176,8 +194,8 @@ class RowMapper:
             units = self._units[present] = {name: known[name] for name in present if name in known}
         return Record(
             stream=self._mapping.stream,
-            entity=self._entity(cell_at, plan),
-            observed_at=self._time(cell_at, plan),
+            entity=(entity := self._entity(cell_at, plan)),
+            observed_at=self._time(cell_at, plan, entity),
             values=values,
             units=units,
             attributes=self._columns_of(cell_at, plan.attributes, text=True),
@@ -199,13 +217,14 @@ class RowMapper:
         try:
             if column.kind == "text":
                 return text_of(cell)
-            as_text = text and not column.kind and column.factor is None
-            if as_text and isinstance(cell, str):
+            as_it_is = column.kind == "json" or (text and not column.kind and column.factor is None)
+            if as_it_is and isinstance(cell, str):
                 return cell.strip()
-            must = column.kind == "number" or column.factor is not None
+            must = not as_it_is
             return value_of(cell, mapping.read_number, mapping.read_time, column.factor, must_be_number=must)
         except ValueError as error:
-            hint = "" if column.kind or column.factor or not isinstance(cell, str) else "; (text) keeps text"
+            hint = "; (text) keeps text" if isinstance(cell, str) else "; (json) keeps it as it is"
+            hint = "" if column.kind or column.factor else hint
             raise ValueError(f"{column.column} {error}{hint}") from error
 
     def _entity(self, cell_at: Callable[[Any], Any], plan: _Plan) -> str:
@@ -213,26 +232,41 @@ class RowMapper:
         for name, key in plan.entity:
             cell = cell_at(key)
             if not self._is_there(cell):
+                self._lose_order()
                 raise ValueError(f"{name} is empty, and part of the entity")
             try:
-                parts.append(text_of(cell))
+                parts.append(seen(text_of(cell)))
             except ValueError as error:
+                self._lose_order()
                 raise ValueError(f"{name} {error}") from error
         return entity_of(parts) or self._mapping.source
 
-    def _time(self, cell_at: Callable[[Any], Any], plan: _Plan) -> datetime:
+    def _time(self, cell_at: Callable[[Any], Any], plan: _Plan, entity: str) -> datetime:
         cells = [cell_at(key) for key in plan.time]
         names = " and ".join(self._mapping.time)
-        if not all(map(self._is_there, cells)):
-            raise ValueError(f"{names} is empty, and says when it was true")
         try:
-            return self._mapping.read_time(cells)
+            if not all(map(self._is_there, cells)):
+                raise ValueError("is empty, and says when it was true")
+            return self._mapping.read_time(cells, self._order, entity)
         except ValueError as error:
+            if self._order is not None:
+                self._order.forget(entity)
             raise ValueError(f"{names} {error}") from error
+
+    def _note_order(self, cell_at: Callable[[Any], Any], plan: _Plan) -> None:
+        """Let a row without a record count for the order of times, in which it stands all the same."""
+        if self._order is not None and any(self._is_there(cell_at(key)) for key in plan.time):
+            with suppress(ValueError):
+                self._time(cell_at, plan, self._entity(cell_at, plan))
+
+    def _lose_order(self) -> None:
+        """Forget what came before: a row whose entity nobody knows stands between it and what follows."""
+        if self._order is not None:
+            self._order.lose()
 
     def _is_there(self, cell: Any) -> bool:
         if isinstance(cell, str):
-            text = cell.strip()
+            text = seen(cell)
             return bool(text) and text not in self._mapping.empty
         return cell is not None
 
@@ -279,5 +313,5 @@ def _fingerprint(options: MappingOptions, zone: ZoneInfo, stream: str) -> str:
     """What changes when a row may become another record: a source that can reads everything anew then."""
     said = {name: getattr(options, name) for name in MappingOptions.model_fields}
     relevant = [said[name] for name in ("entity", "time", "time_format", "values", "attributes", "decimal")]
-    more = [said["thousands"], said["empty"], zone.key, stream]
+    more = [said["thousands"], said["empty"], said["repeated_hour"], said["finer_times"], zone.key, stream]
     return hashlib.sha256(_json([*relevant, *more]).encode()).hexdigest()[:16]

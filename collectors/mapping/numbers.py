@@ -34,14 +34,14 @@ class NumberReader:
         if type(cell) is float:
             return in_range(Decimal(repr(cell)))
         if not isinstance(cell, str) or len(cell) > MAX_NUMBER_CHARS:
-            raise ValueError(f"is no number: {shown(cell)}")
+            raise ValueError(f"is not a number: {shown(cell)}")
         text = cell.strip().replace("−", "-")
         match = self._whole.fullmatch(text)
         if not match or not (match[2] or match[3]) or (match[1] and match[5]):
             advice = (
                 "; decimal and thousands say how numbers are written" if _SEPARATED.fullmatch(text) else ""
             )
-            raise ValueError(f"is no number: {shown(cell)}{advice}")
+            raise ValueError(f"is not a number: {shown(cell)}{advice}")
         sign = match[1] or match[5]  # some systems write the minus behind: 12.50-
         whole = match[2] if match[2].isdigit() else re.sub(r"[^0-9]", "", match[2])
         if match[3] is None and match[4] is None:
@@ -52,7 +52,7 @@ class NumberReader:
 def in_range(number: Decimal) -> Decimal:
     """Return a finite number of a magnitude that can be meant; ValueError for any other."""
     if not number.is_finite():
-        raise ValueError(f"is no number: {number}")
+        raise ValueError(f"is not a number: {number}")
     if number and abs(number.adjusted()) > MAX_EXPONENT:
         raise ValueError(f"is beyond the range of numbers: {shown(str(number))}")
     return number

@@ -6,22 +6,22 @@ Only the column is needed. A name that holds a comma, a colon, a bracket or an a
 """
 
 import re
-import unicodedata
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from collectors.collector import SourceOptions
-from collectors.mapping.times import checked_form
+from collectors.mapping.cells import seen
+from collectors.mapping.times import Finer, RepeatedHour, checked_form
 from outbox.config.options import Names
 
-Kind = Literal["", "number", "text"]
+Kind = Literal["", "number", "text", "json"]
 MAX_COLUMNS = 1_000
 MAX_NAME_CHARS = 200
 _ITEMS = re.compile(r'(?:"[^"\n]*"|\[[^\]\n]*\]|[^,\n])+')
 _UNIT = re.compile(r"(.*?)\s*\[([^\[\]]*)\]", re.DOTALL)
-_KIND = re.compile(r"(.*?)\s*\((number|text)\)", re.DOTALL)
+_KIND = re.compile(r"(.*?)\s*\((number|text|json)\)", re.DOTALL)
 _FACTOR = re.compile(r"(.*?)\s*\*\s*([^\s*\"\[\]()]+)", re.DOTALL)
 _NAMED = re.compile(r'\s*([^":\[\]]+?)\s*:\s*(.+)', re.DOTALL)
 
@@ -37,13 +37,8 @@ class Column(NamedTuple):
 
 
 def tidy(name: str) -> str:
-    """Return a column's name as it is compared: one form of each letter, one space, no invisible marks."""
-    if name.isascii() and name.isprintable():
-        return " ".join(name.split())
-    visible = "".join(
-        char for char in unicodedata.normalize("NFC", name) if unicodedata.category(char) != "Cf"
-    )
-    return " ".join(visible.split())
+    """Return a column's name as it is compared: as it is seen, with one space between words."""
+    return " ".join(seen(name).split())
 
 
 def split_items(text: str) -> list[str]:
@@ -68,8 +63,8 @@ def parse_column(item: str) -> Column:
     name = named[1] if named else column
     if not column or not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
         raise ValueError(f"{item[:60]} names no column: write our_name: Their column [unit]")
-    if factor is not None and kind == "text":
-        raise ValueError(f"{item[:60]} multiplies a text")
+    if factor is not None and kind in ("text", "json"):
+        raise ValueError(f"{item[:60]} multiplies what is not a number")
     return Column(name, column, unit, kind, factor)  # type: ignore[arg-type] # the pattern knows no other kind
 
 
@@ -123,10 +118,19 @@ class MappingOptions(SourceOptions):
     )
     time: ColumnNames = Field(description="Column of when it was true, or several that hold its parts.")
     time_format: Annotated[str, AfterValidator(checked_form)] = Field(
-        "iso", description="iso, unix, unix_ms, or a pattern like %d.%m.%Y %H:%M."
+        "iso", description="iso, unix, unix_ms, unix_us, unix_ns, or a pattern like %d.%m.%Y %H:%M."
+    )
+    repeated_hour: RepeatedHour = Field(
+        "reject",
+        description="A time without an offset in the hour that clocks repeat: reject it, take the first or "
+        "the second, or in_order: decide by the rows before it, where rows ascend in time.",
+    )
+    finer_times: Finer = Field(
+        "reject", description="What becomes of times finer than a microsecond: reject, or cut."
     )
     values: Columns = Field(
-        description="our_name: Their column [unit], each a number; (text) keeps text, * 0.001 multiplies."
+        description="our_name: Their column [unit], each a number; (text) keeps text, (json) true, lists and "
+        "objects as they are; * 0.001 multiplies."
     )
     attributes: Columns = Field((), description="Columns kept as context, likewise; text unless (number).")
     decimal: Literal[".", ","] = Field(".", description="What parts the decimals of numbers in text.")

@@ -1,91 +1,292 @@
 """Times as tables write them, read in one zone. No I/O.
 
-Invariants: what is returned is aware. A time with an offset keeps it; one without is of the source's zone.
-Where clocks go back, the first of the two is meant; a time that clocks skip does not exist and is refused.
+Invariants: what is returned is aware. A time with an offset keeps it; one without is of the source's zone. A
+time that clocks skip does not exist and is refused; one that comes twice is refused until the section says
+which is meant (`repeated_hour`). Nothing that a text says is dropped: what cannot be read whole is refused.
 """
 
+import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from collectors.mapping.numbers import NumberReader, shown
 
-ISO, UNIX, UNIX_MS = "iso", "unix", "unix_ms"
+RepeatedHour = Literal["reject", "first", "second", "in_order"]
+Finer = Literal["reject", "cut"]
+
+ISO = "iso"
+_PER_SECOND = {"unix": 1, "unix_ms": 10**3, "unix_us": 10**6, "unix_ns": 10**9}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECONDS = {UNIX: 1_000_000, UNIX_MS: 1_000}
 _PROBE = datetime(2001, 2, 3, 16, 5, 6, tzinfo=UTC)
+_DAY = timedelta(days=1)
+_MAX_EPOCH = 10**21
+_LIKELY = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+_LIKELY_SECONDS = tuple(int(moment.timestamp()) for moment in _LIKELY)
+_FLOAT_DIGITS = 17
+"""What a binary float can hold: a number of seconds with no more digits is rounded to microseconds."""
+
+# Of ISO 8601, what RFC 3339 and its relatives write: the extended form, and the basic one with its T.
+_ISO = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d|\d{8}|\d{4}-?W\d\d-?\d)"
+    r"(?:(?P<sep>[Tt ])(?P<clock>\d\d(?::?\d\d(?::?\d\d(?:[.,](?P<fraction>\d+))?)?)?)"
+    r" ?(?P<zone>[Zz]|[+-]\d\d(?::?\d\d(?::?\d\d)?)?)?)?"
+)
+_FRACTION_END = re.compile(r"([.,]\d{6})\d+")
+_MIDNIGHT = re.compile(r"24(?=[:.h]?00)")
+_DIRECTIVE = re.compile(r"%(.)", re.DOTALL)
+_SAYS_UTC = re.compile(r"(?<![A-Za-z])(?:Z|UTC|GMT)(?![A-Za-z])")
+_EXCEL_DAY_0 = date(1899, 12, 31)
+"""The day of a workbook's time of day; 24:00, the number 1, is the beginning of the next."""
 
 
 class TimeReader:
-    """Reads the times of one source: `form` is iso, unix, unix_ms or a pattern of strptime."""
+    """Reads the times of one source: `form` is iso, unix, unix_ms, unix_us, unix_ns or a strptime pattern."""
 
-    def __init__(self, form: str, zone: ZoneInfo) -> None:
+    def __init__(
+        self, form: str, zone: ZoneInfo, *, repeated: RepeatedHour = "reject", finer: Finer = "reject"
+    ) -> None:
         self._form = form
         self._zone = zone
+        self._repeated = repeated
+        self._finer = finer
+        self._in_utc = bool(_SAYS_UTC.search(_DIRECTIVE.sub(" ", form))) and form not in _PER_SECOND
         self._number = NumberReader()
         self._read = lru_cache(maxsize=1_024)(self._read_text)
 
-    def __call__(self, cells: Sequence[Any]) -> datetime:
-        """Return the aware time of one cell, or of several that hold its parts; ValueError says why none."""
-        if typed := _typed(cells):
-            return self._placed(typed)
-        if self._form in _MICROSECONDS and len(cells) == 1:
-            return self._since_epoch(cells[0])
-        return self._read(" ".join(_part(cell) for cell in cells))
+    def __call__(self, cells: Sequence[Any], order: "Order | None" = None, entity: str = "") -> datetime:
+        """Return the aware time of one cell, or of several that hold its parts; ValueError says why none.
 
-    def _read_text(self, text: str) -> datetime:
+        With `order`, what came before for this entity decides which of two times is meant.
+        """
+        if typed := _typed(cells):
+            found = self._placed(typed)
+        elif self._form in _PER_SECOND and len(cells) == 1:
+            return self._since_epoch(cells[0])
+        else:
+            found = self._read(" ".join(_part(cell) for cell in cells))
+        if isinstance(found, _Twice):
+            return self._decided(found, order, entity)
+        if order is not None:
+            order.note(entity, found, self._zone)
+        return found
+
+    def _decided(self, found: "_Twice", order: "Order | None", entity: str) -> datetime:
+        if self._repeated == "in_order" and order is not None:
+            return order.decide(entity, found)
+        if self._repeated in ("first", "second"):
+            return found.first if self._repeated == "first" else found.second
+        raise ValueError(
+            f"comes twice: clocks in {self._zone.key} go back over {found.local.isoformat(' ', 'minutes')}; "
+            "repeated_hour says which is meant"
+        )
+
+    def _read_text(self, text: str) -> "datetime | _Twice":
+        form = "an ISO time like 2026-11-23T02:00" if self._form == ISO else self._form
         try:
-            if self._form == ISO:
-                moment = datetime.fromisoformat(text)
-            else:
-                moment = datetime.strptime(text, self._form)  # noqa: DTZ007 - placed below
+            moment = self._iso(text) if self._form == ISO else self._by_pattern(text)
+        except _FinerError:
+            raise
         except (ValueError, OverflowError) as error:
-            form = "an ISO time like 2026-11-23T02:00" if self._form == ISO else self._form
-            raise ValueError(f"is no time: {shown(text)} is not {form}") from error
+            raise ValueError(f"is not a time: {shown(text)} is not {form}") from error
+        if self._in_utc and moment.tzinfo is None:
+            return moment.replace(tzinfo=UTC)
         return self._placed(moment)
+
+    def _iso(self, text: str) -> datetime:
+        match = _ISO.fullmatch(text.strip())
+        if not match:
+            raise ValueError("not in this form")
+        clock, whole_days = match["clock"] or "", timedelta()
+        if (fraction := match["fraction"]) and len(fraction) > 6:
+            if fraction[6:].strip("0"):
+                self._may_cut(text)
+            clock = _FRACTION_END.sub(r"\1", clock)
+        if clock.startswith("24"):
+            if clock.strip("24:.,0"):
+                raise ValueError("after 24:00")
+            clock, whole_days = "00" + clock[2:], _DAY
+        zone = (match["zone"] or "").upper()
+        written = f"{match['date']}T{clock}{zone}" if clock else match["date"]
+        return datetime.fromisoformat(written) + whole_days
+
+    def _by_pattern(self, text: str) -> datetime:
+        try:
+            return datetime.strptime(text, self._form)  # noqa: DTZ007 - placed by the caller
+        except ValueError:
+            for match in _MIDNIGHT.finditer(text):
+                with_0 = f"{text[: match.start()]}00{text[match.end() :]}"
+                try:
+                    found = datetime.strptime(with_0, self._form)  # noqa: DTZ007 - placed by the caller
+                except ValueError:
+                    continue
+                if found.time() == time():
+                    return found + _DAY
+            raise
 
     def _since_epoch(self, cell: Any) -> datetime:
         try:
             number = Decimal(self._number(str(cell) if isinstance(cell, bool) else cell))
-            if abs(number) > 10**15:
+            if abs(number) > _MAX_EPOCH:
                 raise ValueError("too large")
-            return _EPOCH + timedelta(microseconds=int(number * _MICROSECONDS[self._form] // 1))
+            micros = number * 1_000_000 / _PER_SECOND[self._form]
+            if micros != micros.to_integral_value():
+                micros = self._whole(micros, number, cell)
+            found = _EPOCH + timedelta(microseconds=int(micros))
+        except _FinerError:
+            raise
         except (ValueError, OverflowError) as error:
-            raise ValueError(f"is no time: {shown(cell)} is not in {self._form}") from error
+            unit = self._likelier(cell)
+            raise ValueError(f"is not a time: {shown(cell)} is not in {self._form}{unit}") from error
+        if not _LIKELY[0] <= found < _LIKELY[1] and (unit := self._likelier(cell)):
+            raise ValueError(f"is not a time: {shown(cell)} in {self._form} is in {found:%Y-%m}{unit}")
+        return found
 
-    def _placed(self, moment: datetime) -> datetime:
-        """Return the time in UTC; one without an offset is of the zone."""
+    def _whole(self, micros: Decimal, number: Decimal, cell: Any) -> Decimal:
+        """Return whole microseconds; a number of seconds that a binary float can hold is rounded."""
+        if _PER_SECOND[self._form] <= 1_000 and len(number.as_tuple().digits) <= _FLOAT_DIGITS:
+            return micros.to_integral_value(ROUND_HALF_EVEN)
+        self._may_cut(cell)
+        return micros.to_integral_value(ROUND_FLOOR)
+
+    def _may_cut(self, cell: Any) -> None:
+        if self._finer == "reject":
+            raise _FinerError(
+                f"is finer than a microsecond: {shown(cell)}; finer_times = cut leaves the rest out"
+            )
+
+    def _likelier(self, cell: Any) -> str:
+        """Return which unit would make a number a time of today's, as advice; empty where none would."""
+        try:
+            number = Decimal(self._number(cell))
+        except ValueError:
+            return ""
+        for form, per_second in _PER_SECOND.items():
+            if form != self._form and _LIKELY_SECONDS[0] <= number / per_second < _LIKELY_SECONDS[1]:
+                return f"; time_format = {form} is more likely"
+        return ""
+
+    def _placed(self, moment: datetime) -> "datetime | _Twice":
+        """Return the time in UTC, of the zone where it has no offset; both times where it comes twice."""
         try:
             if moment.tzinfo is not None:
                 return moment.astimezone(UTC)
-            local = moment.replace(tzinfo=self._zone)
-            placed = local.astimezone(UTC)
-            if placed.astimezone(self._zone).replace(tzinfo=None) != moment:
+            first = moment.replace(tzinfo=self._zone, fold=0).astimezone(UTC)
+            second = moment.replace(tzinfo=self._zone, fold=1).astimezone(UTC)
+            if first == second:
+                return first
+            if first.astimezone(self._zone).replace(tzinfo=None, fold=0) != moment:
                 raise ValueError(
                     f"does not exist: clocks in {self._zone.key} skip {moment.isoformat(' ', 'minutes')}"
                 )
         except OverflowError as error:
             raise ValueError(f"is outside the years 1 to 9999: {moment.isoformat()}") from error
-        return placed
+        return _Twice(moment, first, second)
 
 
-def _typed(cells: Sequence[Any]) -> datetime | None:
+class _FinerError(ValueError):
+    """A time holds more than microseconds."""
+
+
+class _Twice(NamedTuple):
+    """A local time that comes twice, and the two moments that it may be."""
+
+    local: datetime
+    first: datetime
+    second: datetime
+
+
+class Order:
+    """What came before, entity by entity, in rows that ascend: which of two equal hours a row belongs to.
+
+    A row belongs to the first until the time of its entity stands still or steps back. With no row of its
+    entity within a day before the hour, it is refused. Only such rows are remembered, of 10,000 entities at
+    most, and `text` holds them for a bookmark ("" mostly).
+    """
+
+    MAX_ENTITIES = 10_000
+    _BEFORE = timedelta(hours=25)
+
+    def __init__(self, text: str = "") -> None:
+        self._last: dict[str, tuple[datetime, int]] = {
+            entity: (datetime.fromisoformat(local), number)
+            for entity, (local, number) in json.loads(text or "{}").items()
+        }
+        self._pending: dict[str, tuple[datetime, int] | None] = {}
+        self._lost = False
+
+    def decide(self, entity: str, twice: _Twice) -> datetime:
+        """Return which moment is meant; ValueError where the rows before it do not decide."""
+        local = twice.local
+        before, number = self._last.get(entity, (None, 0))
+        if before is None or before >= local + (twice.second - twice.first) or (number and local < before):
+            raise ValueError(
+                f"comes twice: {local.isoformat(' ', 'minutes')}, and no row before it says which is meant; "
+                "repeated_hour = first or second does"
+            )
+        number = 1 if number or local <= before else 0
+        self._pending[entity] = (local, number)
+        return twice.second if number else twice.first
+
+    def note(self, entity: str, moment: datetime, zone: ZoneInfo) -> None:
+        """Take a row whose time comes once."""
+        local = moment.astimezone(zone)
+        later = (moment + self._BEFORE).astimezone(zone)
+        if (later.utcoffset() or timedelta()) < (local.utcoffset() or timedelta()):
+            self._pending[entity] = (local.replace(tzinfo=None, fold=0), 0)
+        elif entity in self._last:
+            self._pending[entity] = None
+
+    def forget(self, entity: str) -> None:
+        """Take a row of this entity whose time nobody knows: what came before it decides nothing any more."""
+        self._pending[entity] = None
+
+    def lose(self) -> None:
+        """Take a row whose entity nobody knows: what came before it decides nothing any more."""
+        self._lost = True
+
+    def commit(self) -> None:
+        """Let the rows that were taken count as having come before; a place to go on from follows."""
+        if self._lost:
+            self._last.clear()
+            self._pending.clear()
+            self._lost = False
+        for entity, last in self._pending.items():
+            if last is None:
+                self._last.pop(entity, None)
+            elif entity in self._last or len(self._last) < self.MAX_ENTITIES:
+                self._last[entity] = last
+        self._pending.clear()
+
+    def text(self) -> str:
+        """Return what is remembered, for `Order(text)`."""
+        said = {entity: (local.isoformat(), number) for entity, (local, number) in self._last.items()}
+        return json.dumps(said, separators=(",", ":")) if said else ""
+
+
+def _typed(cells: Sequence[Any]) -> datetime | None:  # noqa: PLR0911 - a kind a line
     """Return the time of cells that a workbook or a database gave as times; None for any other."""
     first, *rest = cells
     if not isinstance(first, date) or len(rest) > 1:
         return None
     if not rest:
         return first if isinstance(first, datetime) else datetime.combine(first, time())
+    if isinstance(first, datetime) and first.time() != time():
+        return None
     day = first.date() if isinstance(first, datetime) else first
-    if isinstance(rest[0], datetime):  # a workbook's time of day, on its first day
-        return datetime.combine(day, rest[0].time())
-    if isinstance(rest[0], time):
-        return datetime.combine(day, rest[0])
-    if isinstance(rest[0], timedelta) and timedelta() <= rest[0] < timedelta(days=1):
-        return datetime.combine(day, time()) + rest[0]
+    clock = rest[0]
+    if isinstance(clock, time):
+        return datetime.combine(day, clock)
+    if isinstance(clock, timedelta) and timedelta() <= clock <= _DAY:
+        return datetime.combine(day, time()) + clock
+    if isinstance(clock, datetime) and clock.date() == _EXCEL_DAY_0:
+        return datetime.combine(day, clock.time())
+    if clock == _EXCEL_DAY_0 + _DAY:
+        return datetime.combine(day, time()) + _DAY
     return None
 
 
@@ -98,19 +299,36 @@ def _part(cell: Any) -> str:
         return cell.isoformat()
     if isinstance(cell, (int, float, Decimal)) and not isinstance(cell, bool):
         return str(cell)
-    raise ValueError(f"is no time: {shown(cell)}")
+    raise ValueError(f"is not a time: {shown(cell)}")
 
 
 def checked_form(form: str) -> str:
-    """Return a form of times that can be read; ValueError for one that names no day, or is no pattern."""
-    if form in (ISO, UNIX, UNIX_MS):
+    """Return a form of times that can be read whole; ValueError for any other says what it would drop."""
+    if form == ISO or form in _PER_SECOND:
         return form
     if "%" not in form:
-        raise ValueError("is no form of times: write iso, unix, unix_ms or a pattern like %d.%m.%Y %H:%M")
+        raise ValueError(
+            "is not a form of times: write iso, unix, unix_ms, unix_us, unix_ns "
+            "or a pattern like %d.%m.%Y %H:%M"
+        )
+    named = set(_DIRECTIVE.findall(form))
+    if "Z" in named:
+        raise ValueError(
+            "reads the name of a zone with %Z and forgets it: "
+            "write the name itself (GMT, UTC), or %z for +02:00"
+        )
+    if "p" in named and "I" not in named:
+        raise ValueError("has %p with %H, which ignores AM and PM: write %I with %p")
+    if "I" in named and "p" not in named:
+        raise ValueError("has %I without %p, so that morning and evening are the same: add %p, or write %H")
+    if "M" in named and not named & {"H", "I"}:
+        raise ValueError("has minutes and no hour: add %H")
     try:
-        found = datetime.strptime(_PROBE.strftime(form), form)  # noqa: DTZ007 - its day alone counts
+        found = datetime.strptime(_PROBE.strftime(form), form)  # noqa: DTZ007 - its parts alone count
     except ValueError as error:
-        raise ValueError(f"is no pattern of times that can be read: {error}") from error
+        raise ValueError(f"is not a pattern of times that can be read: {error}") from error
     if found.date() != _PROBE.date():
         raise ValueError("names no whole day: year, month and day are needed")
+    if named & {"H", "I"} and found.hour != _PROBE.hour:
+        raise ValueError("does not read the hour back that it wrote")
     return form

@@ -165,6 +165,8 @@ class RestOptions(MappingOptions):
         self._check_paging()
         self._check_bookmark()
         self._check_login()
+        if self.repeated_hour == "in_order":
+            raise ValueError("repeated_hour = in_order is for files and queries: an API has its own order")
         if self.body and self.method != "POST":
             raise ValueError("body: only POST has one")
         return self

@@ -22,14 +22,20 @@ MAX_CHARS = 1_000
 
 
 class Mark(NamedTuple):
-    """Where the last stored row stands; None: nowhere yet, or no tie-breaker."""
+    """Where the last stored row stands; None: nowhere yet, or no tie-breaker.
+
+    `order` is what the rows so far say of those to come, where their times ascend ("" mostly).
+    """
 
     value: Any = None
     tie: Any = None
+    order: str = ""
 
     def encode(self, of: str) -> str:
         """Return the text to store; `of` says which columns of what it is about."""
         found = {"of": of, "value": kept(self.value), "tie": kept(self.tie)}
+        if self.order:
+            found["order"] = self.order
         return json.dumps({name: item for name, item in found.items() if item is not None})
 
 
@@ -37,11 +43,13 @@ def decode(text: str, of: str, source: str) -> Mark:
     """Return a stored bookmark, an empty one where it is of other columns; DataError for a stranger's."""
     try:
         found = json.loads(text, object_hook=restored) if text else {}
-        if not isinstance(found, dict) or found.keys() - {"of", "value", "tie"}:
+        if not isinstance(found, dict) or found.keys() - {"of", "value", "tie", "order"}:
             raise ValueError("other names")
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise DataError(f"{source}: its bookmark is none of sql's: {error}") from error
-    return Mark(found.get("value"), found.get("tie")) if found.get("of", of) == of else Mark()
+    if found.get("of", of) != of:
+        return Mark()
+    return Mark(found.get("value"), found.get("tie"), str(found.get("order", "")))
 
 
 def moves(value: Any, *, is_time: bool, zone: ZoneInfo, now: Callable[[], datetime]) -> bool:

@@ -20,6 +20,7 @@ from collectors.collector import Context, SourceOptions, Window
 from collectors.exact_json import Refused
 from collectors.mapping.columns import Mapping as ColumnMapping
 from collectors.mapping.options import plain, tidy
+from collectors.mapping.times import Order
 from collectors.overlap import is_ahead
 from collectors.portion import Portion
 from collectors.sql.bookmark import (
@@ -35,7 +36,7 @@ from collectors.sql.bookmark import (
     typed,
 )
 from collectors.sql.options import SqlOptions, shown_address
-from outbox.errors import PermanentError
+from outbox.errors import DataError, PermanentError
 from outbox.record import Page, Record, Rejected
 
 if TYPE_CHECKING:
@@ -64,11 +65,20 @@ class Sql:
         if window and not self._options.bookmark:
             raise PermanentError("without bookmark there are no days to back-fill")
         with self._server().reading() as reading:
-            yield from _Reader(self._options, self._context, self._mapping, reading).pages(mark, window)
+            order = self._order(mark)
+            yield from _Reader(self._options, self._context, self._mapping, reading, order).pages(
+                mark, window
+            )
 
     def reread(self, raw: str) -> Record | Rejected | None:
         """Return what a rejected row is under this configuration; see Mapping.reread."""
         return self._mapping.reread(raw)
+
+    def _order(self, mark: Mark) -> Order | None:
+        try:
+            return self._mapping.order(mark.order)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"{self._context.source}: its bookmark is damaged: {error}") from error
 
     def _server(self) -> "Server":
         try:
@@ -85,7 +95,12 @@ class _Reader:
     """One reading of the table, within one connection."""
 
     def __init__(
-        self, options: SqlOptions, context: Context, mapping: ColumnMapping, reading: "Reading"
+        self,
+        options: SqlOptions,
+        context: Context,
+        mapping: ColumnMapping,
+        reading: "Reading",
+        order: Order | None,
     ) -> None:
         from collectors.sql.query import Query  # noqa: PLC0415 - what it needs is an extra
 
@@ -107,7 +122,8 @@ class _Reader:
             mark.name if mark and mark not in self._wanted else "" for mark in (self._bookmark, tie_breaker)
         ]
         self._beside = [number for number, name in enumerate(marks) if name and name not in marks[:number]]
-        self._rows = mapping.bind([*mapping.needed, *(marks[number] for number in self._beside)])
+        self._order = order
+        self._rows = mapping.bind([*mapping.needed, *(marks[number] for number in self._beside)], order)
         # Where the bookmark is the time of a row, time_format says what a number or a text of it means.
         self._read_time = mapping.read_time if mapping.time == (plain(options.bookmark),) else None
         self._origin = {"database": shown_address(options.url), "from": options.what}
@@ -126,6 +142,8 @@ class _Reader:
                 yield portion.page(reached.encode(self._options.followed))
                 if not window and self._is_over(mark, reached):
                     return
+            if self._order and value != reached.value:
+                self._order.commit()  # rows of one value may be read again: those behind them may not know
             portion.add(self._record(cells, large=bool(large)))
             reached = self._after(reached, mark, value, tie)
             count += 1
@@ -177,7 +195,7 @@ class _Reader:
         if self._options.overlap is not None and is_behind(value, began.value):
             return reached
         require_tie(tie)
-        return Mark(value, tie)
+        return Mark(value, tie, self._order.text() if self._order else "")
 
     def _notes(self, mark: Mark, count: int) -> Iterator[Rejected]:
         """Yield what the bookmark cannot follow; the same words each time, so that they are kept once."""

@@ -77,6 +77,13 @@ class SqlOptions(MappingOptions):
             raise ValueError("tie_breaker, start and overlap belong to bookmark, which is missing")
         if self.tie_breaker and self.tie_breaker == self.bookmark:
             raise ValueError("tie_breaker is the bookmark itself: leave it out")
+        if self.repeated_hour == "in_order" and (
+            not self.bookmark or self.bookmark in self.time or self.overlap is not None
+        ):
+            raise ValueError(
+                "repeated_hour = in_order needs rows in the order of their coming, each read once: "
+                "a bookmark other than time, and no overlap"
+            )
         if self.password and not urlsplit(self.url).username:
             raise ValueError("password is there, and no user in url")
         return self

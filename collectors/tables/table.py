@@ -20,6 +20,7 @@ from collectors.exact_json import Refused
 from collectors.mapping.columns import Mapping, RowMapper
 from collectors.mapping.numbers import printable
 from collectors.mapping.options import plain, tidy
+from collectors.mapping.times import Order
 from collectors.tables.json import ArrayElements, as_row, read_document
 from collectors.tables.lines import START, CsvRows, Lines, Place, Row, ndjson_rows
 from collectors.tables.options import DELIMITERS, HEADER, VALUE, TableOptions
@@ -84,7 +85,8 @@ class Table:
     """A table to be read, from the place on: its bytes, its name, and where it is (`origin`, in few texts).
 
     `extra` holds columns that the caller adds; their names begin with @. A stream that is to be read from
-    an offset is seekable.
+    an offset is seekable. `order` is what came before the place, where rows ascend; it is true behind each
+    outcome's place as that is yielded.
     """
 
     stream: IO[bytes]
@@ -94,9 +96,18 @@ class Table:
     origin: ByName[str, Any] = field(default_factory=dict)
     extra: ByName[str, Any] = field(default_factory=dict)
     place: Place = START
+    order: Order | None = None
 
     def __iter__(self) -> Iterator[Outcome]:
         """Yield what each row becomes; PermanentError says what is wrong with the whole table."""
+        before = self.place
+        for outcome in self._outcomes():
+            if self.order is not None and outcome.place != before:
+                self.order.commit()
+                before = outcome.place
+            yield outcome
+
+    def _outcomes(self) -> Iterator[Outcome]:
         kind = kind_of(self.name, self.options)
         if kind.format == "xlsx":
             unpacked_stream = unpacked(self.stream, kind.packing)
@@ -184,7 +195,7 @@ class Table:
 
     def _bind_cells(self, columns: Sequence[str], names: Sequence[str]) -> RowMapper:
         try:
-            return self.mapping.bind(columns)
+            return self.mapping.bind(columns, self.order)
         except PermanentError as error:
             if len(names) == 1 and (sign := max(DELIMITERS.values(), key=names[0].count)) in names[0]:
                 word = next((word for word in ("tab", "space") if DELIMITERS[word] == sign), sign)
@@ -227,7 +238,7 @@ class Table:
         values = {column.column for column in self.mapping.values}
         needed = {*self.mapping.entity, *self.mapping.time, *(values if not values & there else ())}
         absent = [name for name in self.mapping.needed if name not in there and name not in needed]
-        return self.mapping.bind([*names, *absent])
+        return self.mapping.bind([*names, *absent], self.order)
 
 
 class _Melt:

@@ -102,7 +102,7 @@ def _zone(text: str) -> ZoneInfo:
     try:
         return ZoneInfo(text.strip())
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError("is no time zone: write one like Europe/Helsinki or UTC") from error
+        raise ValueError("is not a time zone: write one like Europe/Helsinki or UTC") from error
 
 
 class SecretRef:

@@ -37,7 +37,7 @@ def rfc3339(moment: datetime) -> str:
 def utc(moment: object, what: str = "observed_at") -> datetime:
     """Return an aware time in UTC; RecordError for a naive one, or one outside the years 1 to 9999."""
     if not isinstance(moment, datetime):
-        raise RecordError(f"{what} is no time: {shown(moment)}")
+        raise RecordError(f"{what} is not a time: {shown(moment)}")
     if moment.tzinfo is UTC and type(moment) is datetime:
         return moment
     try:

@@ -115,7 +115,7 @@ class Normaliser:
             return self._write(record)
         except UnicodeEncodeError as error:
             raise RecordError(f"text that is not Unicode: {ascii(error.object)[:60]}") from error
-        except TypeError as error:  # the encoder's word for a key that is no text
+        except TypeError as error:  # the encoder's word for a key that is not a text
             raise RecordError(f"cannot be written as JSON: {error}") from error
 
     def _write(self, record: Record) -> Entry:
@@ -169,7 +169,7 @@ class Normaliser:
             _require_object("units", units)
             for name, unit in dict.items(units):
                 if not isinstance(unit, str):
-                    raise RecordError(f"the unit of {shown(name)} is no text: {shown(unit)}")
+                    raise RecordError(f"the unit of {shown(name)} is not a text: {shown(unit)}")
             self._checked_units[id(units)] = self._object("units", units)
         return self._checked_units[id(units)]
 
@@ -225,7 +225,7 @@ def _require_object(field: str, value: object) -> None:
 def _plain_name(field: str, value: object) -> str:
     if isinstance(value, str):
         return str.__str__(value)
-    raise RecordError(f"{field} is empty" if value is None else f"{field} is no text: {shown(value)}")
+    raise RecordError(f"{field} is empty" if value is None else f"{field} is not a text: {shown(value)}")
 
 
 def _checked_name(field: str, value: str) -> str:

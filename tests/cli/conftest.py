@@ -110,7 +110,7 @@ class Mended(Collector):
         try:
             value = float(text.replace(self.options.decimal, "."))
         except ValueError:
-            return Rejected(f"{text!r} is no number", raw)
+            return Rejected(f"{text!r} is not a number", raw)
         moment = datetime(2026, 11, 23, 2, tzinfo=UTC)
         return Record(stream="s", entity=name, observed_at=moment, values={"t": value})
 """

@@ -37,7 +37,7 @@ def test_what_was_read_is_not_read_again_under_another_name(agent, outbox, colle
 
 def test_a_rejected_row_is_stored_by_a_retry_with_the_mended_section(agent, outbox, collected):
     (reason,) = agent.query("SELECT reason FROM rejected")[0]
-    assert reason == "Qty is no number: 'fünf'; (text) keeps text (file 'orders.csv', line 4)"
+    assert reason == "Qty is not a number: 'fünf'; (text) keeps text (file 'orders.csv', line 4)"
     mended = agent.config.read_text(encoding="utf-8").replace("Qty [pcs]", "Qty (text)")
     agent.config.write_text(mended, encoding="utf-8")
     result = outbox("rejected", "retry", "--source", "orders")

@@ -76,10 +76,10 @@ def test_what_would_be_rejected_is_grouped_by_reason_with_an_example(orders, out
     words = " ".join(result.out.split())
     assert "1 record would be stored, 3 inputs rejected, 1 row without a value." in words
     reason = "'1.5'; decimal and thousands say how numbers are written; (text) keeps text (file 'orders.csv', line 2)"
-    assert f"REJECTED 1 × Qty is no number: {reason}" in words
-    assert "REJECTED 1 × Qty is no number: 'zwei'; (text) keeps text (file 'orders.csv', line 3)" in words
+    assert f"REJECTED 1 × Qty is not a number: {reason}" in words
+    assert "REJECTED 1 × Qty is not a number: 'zwei'; (text) keeps text (file 'orders.csv', line 3)" in words
     assert "OrderNo A1, LineNo 1, Changed 2026-01-01, Qty 1.5, Price 1, Remark x" in words
-    assert "REJECTED 1 × Changed is no time: '2026-02-30'" in words
+    assert "REJECTED 1 × Changed is not a time: '2026-02-30'" in words
 
 
 def test_an_example_is_shown_without_what_says_its_types_or_where_it_stands(orders, outbox):
@@ -225,7 +225,7 @@ def test_json_is_one_document_on_stdout(orders, outbox):
     found = json.loads(result.out, parse_float=str)
     assert (found["source"], found["read"], found["without_value"], found["error"]) == ("orders", 1, 0, None)
     assert found["records"][0]["values"] == {"price": "0.10000000000000000000001", "quantity": 1}
-    assert found["rejected"][0]["reason"].startswith("Qty is no number: 'x'")
+    assert found["rejected"][0]["reason"].startswith("Qty is not a number: 'x'")
 
 
 def test_what_was_read_before_an_error_is_shown_and_the_error_decides(orders, outbox):

@@ -30,7 +30,7 @@ def test_the_list_says_which_why_and_what_in_80_columns(refused, outbox, monkeyp
     lines = result.out.splitlines()
     assert lines[0].split() == ["id", "times", "last", "source", "reason,", "and", "what", "it", "is"]
     assert [line.split()[0] for line in lines[1:]] == ["3", "2", "1"]
-    assert lines[3].endswith("mended  '1,5' is no number  oven 1,5")
+    assert lines[3].endswith("mended  '1,5' is not a number  oven 1,5")
     assert max(map(len, lines)) <= 80
     assert "outbox rejected show ID" in result.err
 
@@ -69,7 +69,7 @@ def test_csv_holds_all_of_it_and_no_formula(refused, outbox):
     assert rows[2] | {"first_at": "", "last_at": ""} == {
         "id": "1",
         "source": "mended",
-        "reason": "'1,5' is no number",
+        "reason": "'1,5' is not a number",
         "raw": "oven 1,5",
         "times": "1",
         "first_at": "",

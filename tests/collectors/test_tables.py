@@ -95,7 +95,7 @@ def test_a_bad_row_is_rejected_with_its_line_and_the_rest_goes_on():
     ]
     assert [found.reason.split(" (file")[0] for found in rejected] == [
         "the row has 2 cells, and 3 columns",
-        "Time is no time: 'never' is not an ISO time like 2026-11-23T02:00",
+        "Time is not a time: 'never' is not an ISO time like 2026-11-23T02:00",
         "is no row of CSV: ',' expected after '\"'",
     ]
     assert [
@@ -202,7 +202,8 @@ def test_a_wide_table_has_its_entities_in_the_header():
     records, (rejected,), place = read(content, "t.xlsx", **options)
     assert [(record.entity, record.values["t"], record.attributes) for record in records] == [("Oulu", 1, {"Note": "n"}), ("Turku", Decimal("4.5"), {})]  # fmt: skip
     assert (
-        rejected.reason == "@value is no number: 'x'; (text) keeps text (file 't.xlsx', row 3, column 'Oulu')"
+        rejected.reason
+        == "@value is not a number: 'x'; (text) keeps text (file 't.xlsx', row 3, column 'Oulu')"
     )
     assert place == Place(0, 3)
     records, _, _ = read(content, "t.xlsx", **options | {"wide": "Turku"})
@@ -251,10 +252,10 @@ def test_numbers_of_json_are_exact():
     ("content", "reasons"),
     [
         ('[{"Time":"2026-01-01","Place":"x","Temp":1,"Temp":2}]', ["has a key that stands twice"]),
-        ('[{"Time":"2026-01-01","Place":"x","Temp":NaN}]', ["Temp is no number: NaN"]),
-        ('[{"Time":"2026-01-01","Place":"x","Temp":1e999999999999999999999}]', ["Temp is no number: Infinity"]),
+        ('[{"Time":"2026-01-01","Place":"x","Temp":NaN}]', ["Temp is not a number: NaN"]),
+        ('[{"Time":"2026-01-01","Place":"x","Temp":1e999999999999999999999}]', ["Temp is not a number: Infinity"]),
         ('[{"Time":"2026-01-01","Place":"x","Temp":%s}]' % ("9" * 5000), ["Temp is beyond the range"]),
-        ('[{"Time":"2026-01-01","Place":"x","Temp":"warm"}]', ["Temp is no number: 'warm'"]),
+        ('[{"Time":"2026-01-01","Place":"x","Temp":"warm"}]', ["Temp is not a number: 'warm'"]),
         ('[{"Time":"2026-01-01","Place":"x","Temp":0}, 1, "a", null, [], true]', ["is a number", "is a text", "is null", "is a list", "is true or false"]),
     ],
 )  # fmt: skip
@@ -326,7 +327,9 @@ def test_a_workbook_keeps_its_types():
         "#DIV/0!",
     ]
     names = ["Time", "Place", *"abcdefgh"]
-    found = only(workbook(names, row), "t.xlsx", values="a, b, c, d, e, f, g: g (text), h")
+    found = only(
+        workbook(names, row), "t.xlsx", values="a, b, c (json), d (json), e (json), f, g: g (text), h"
+    )
     assert found.observed_at == datetime(2026, 1, 1, 3, 30, tzinfo=UTC)
     assert found.values == {"a": 12, "b": Decimal("2.5"), "c": True, "d": date(2026, 1, 2), "e": time(4, 5), "f": 108_000, "g": "00123"}  # fmt: skip
 

@@ -56,7 +56,7 @@ class Numbers:
     def _after(self, bookmarks):
         text = bookmarks.get("") or "0"
         if not text.isdigit():
-            raise DataError("its bookmark is no number")
+            raise DataError("its bookmark is not a number")
         return int(text)
 
     def _pages(self, after):
@@ -65,7 +65,7 @@ class Numbers:
             yield Page(records=[record(number) for number in found], bookmark=str(after))
 
     def reread(self, raw):
-        return record(int(raw)) if raw.isascii() and raw.isdigit() else Rejected("no number", raw)
+        return record(int(raw)) if raw.isascii() and raw.isdigit() else Rejected("not a number", raw)
 
 
 class Eager(Numbers):

@@ -2,7 +2,7 @@
 
 Page n tells of new facts, reads those of the two pages before it again (a third of them corrected on the
 next page, half of these corrected back on the one after: A → B → A), and now and then holds a value that
-is no number. So what must arrive follows from the bookmark alone: `expected_rows` says it without
+is not a number. So what must arrive follows from the bookmark alone: `expected_rows` says it without
 looking at any code of the outbox. A source never reads further back, so that forgetting is safe.
 
 It imports the record and nothing else: a worker that is killed ten times a second has to start quickly.
@@ -46,7 +46,7 @@ def read(page: int) -> list[Fact]:
 
 
 def is_odd(page: int) -> bool:
-    """Whether the page holds a value that is no number."""
+    """Whether the page holds a value that is not a number."""
     return page % 5 == 2
 
 

@@ -91,7 +91,7 @@ class Scenario:
             Page(
                 records=list(records),
                 bookmark=str(n),
-                rejected=[Rejected("no number", "x")] if n == 1 else [],
+                rejected=[Rejected("not a number", "x")] if n == 1 else [],
             )
             for n, records in enumerate(workload.PAGES, start=1)
         ]

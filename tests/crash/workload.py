@@ -33,7 +33,7 @@ class Pages:
 
     def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
         for number in range(int(bookmarks.get("", "0")), len(PAGES)):
-            rejected = [Rejected("no number", "x")] if number == 0 else []
+            rejected = [Rejected("not a number", "x")] if number == 0 else []
             yield Page(records=PAGES[number], bookmark=str(number + 1), rejected=rejected)
 
 

@@ -161,7 +161,7 @@ def test_each_source_is_told_of_and_one_that_was_removed_too(agent, clock):
 
 def test_every_run_is_told_of_once_and_its_counts_add_up(agent, source, clock):
     first = collected(
-        agent, record(0), record(1), rejected=[Rejected(f"'{n}' is no number", str(n)) for n in (1, 2)]
+        agent, record(0), record(1), rejected=[Rejected(f"'{n}' is not a number", str(n)) for n in (1, 2)]
     )
     clock.advance(minutes=1)
     second = collected(agent, record(0), record(2, value=float("nan")), error=PermanentError("denied"))
@@ -173,7 +173,7 @@ def test_every_run_is_told_of_once_and_its_counts_add_up(agent, source, clock):
         for run in runs
     ] == [(0, 0, 0, 0, 0, "ok"), (4, 2, 0, 2, 0, "ok"), (2, 0, 1, 1, 69, "permanent")]
     assert [run.values["rejected_by_reason"] for run in runs[1:]] == [
-        {"… is no number": 2},
+        {"… is not a number": 2},
         {"nan is not a number that JSON can hold": 1},
     ]
     assert runs[2].values["error"] == "denied"

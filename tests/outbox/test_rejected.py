@@ -14,7 +14,7 @@ def inputs(agent, clock):
     return RejectedInputs(agent.database, now=clock)
 
 
-def reject(agent, *raws, reason="'x' is no number", source="weather"):
+def reject(agent, *raws, reason="'x' is not a number", source="weather"):
     with recorded(agent.database, "collect", source, now=agent.clock) as agent.run_id:
         agent.collect(rejected=[Rejected(reason, raw) for raw in raws], source=source)
 
@@ -55,11 +55,11 @@ def test_the_record_and_its_resolution_are_one_transaction(agent):
 
 def test_what_is_still_wrong_stays_with_its_new_reason(agent):
     reject(agent, "a")
-    assert read_again(agent, 1, Rejected("'y' is no number", "a")) == (
+    assert read_again(agent, 1, Rejected("'y' is not a number", "a")) == (
         (0, 0, 1),
-        '{"\\u2026 is no number": 1}',
+        '{"\\u2026 is not a number": 1}',
     )
-    assert state(agent) == ("'y' is no number", None)
+    assert state(agent) == ("'y' is not a number", None)
 
 
 def test_a_record_that_cannot_be_stored_stays_rejected_with_the_reason(agent):

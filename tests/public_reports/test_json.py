@@ -52,7 +52,7 @@ def test_a_row_that_is_nested_deeply(journey, levels, at):
 
 
 def test_the_deepest_row_that_a_record_can_hold_is_read(journey):
-    journey.files("entity = id\ntime = at\nvalues = v, x")
+    journey.files("entity = id\ntime = at\nvalues = v, x (json)")
     journey.write("a.ndjson", ROW % f'"v":1,"x":{nested(63)}' + ROW % f'"v":1,"x":{nested(64)}')
     journey.collect()
     assert [json.dumps(values["x"]) for _, _, values in journey.values()] == [nested(63)]

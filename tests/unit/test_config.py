@@ -114,7 +114,7 @@ proxy =
         "config.ini:3  [agent] folder: is missing",
         ("config.ini:4  [agent] customer: 'Acme Ltd' is no name here: a-z, 0-9, - and _, at most 63 of them, the first "
         "a letter or digit"),
-        "config.ini:5  [agent] timezone: 'Mars/Olympus' is no time zone: write one like Europe/Helsinki or UTC",
+        "config.ini:5  [agent] timezone: 'Mars/Olympus' is not a time zone: write one like Europe/Helsinki or UTC",
         ("config.ini:6  [agent] disk_flor: unknown option; did you mean disk_floor? Known: customer, disk_floor, folder, "
         "run_limit, site, timezone"),
         "config.ini:9  [upload] to: 'ftp://bucket' is no destination: write s3://bucket/prefix or file:///folder",

@@ -10,9 +10,9 @@ from outbox.reasons import MAX_KIND_CHARS, MAX_KINDS, OTHER, counted, kind_of
 @pytest.mark.parametrize(
     ("reason", "kind"),
     [
-        ("Qty is no number: 'x' (file 'a.csv', line 1,204)", "Qty is no number: … (file …, line N)"),
-        ('Qty is no number: "it\'s"', "Qty is no number: …"),
-        (r"'a\'b' is no time", "… is no time"),
+        ("Qty is not a number: 'x' (file 'a.csv', line 1,204)", "Qty is not a number: … (file …, line N)"),
+        ('Qty is not a number: "it\'s"', "Qty is not a number: …"),
+        (r"'a\'b' is not a time", "… is not a time"),
         ("2026-11-23T02:00:00Z is later than 17.5", "N-N-NTN:N:NZ is later than N"),
         ("no time", "no time"),
         ("'", "'"),
@@ -24,9 +24,9 @@ def test_what_is_the_inputs_own_is_left_out(reason, kind):
 
 
 def test_the_same_reason_of_other_inputs_is_one_kind():
-    assert counted([f"'{n}' is no number in line {n}" for n in range(50)], {"no time": 2}) == {
+    assert counted([f"'{n}' is not a number in line {n}" for n in range(50)], {"no time": 2}) == {
         "no time": 2,
-        "… is no number in line N": 50,
+        "… is not a number in line N": 50,
     }
 
 

@@ -243,12 +243,12 @@ def nest(depth, inner=1):
         ({"values": "text"}, "values has no names: it is 'text'"),
         ({"attributes": None}, "attributes has no names: it is None"),
         ({"origin": "file.csv"}, "origin has no names: it is 'file.csv'"),
-        ({"units": {"a": 1}}, "the unit of 'a' is no text: a value of type int"),
+        ({"units": {"a": 1}}, "the unit of 'a' is not a text: a value of type int"),
         ({"entity": ""}, "entity is empty"),
         ({"entity": " \n"}, "entity is empty"),
         ({"stream": None}, "stream is empty"),
-        ({"stream": 5}, "stream is no text: a value of type int"),
-        ({"entity": ["x"]}, "entity is no text: a value of type list"),
+        ({"stream": 5}, "stream is not a text: a value of type int"),
+        ({"entity": ["x"]}, "entity is not a text: a value of type list"),
         ({"entity": "x" * (MAX_NAME_CHARS + 1)}, "entity has 1,001 characters; the limit is 1,000"),
         ({"entity": "a\ud800"}, "text that is not Unicode: 'a\\ud800'"),
         ({"stream": "\udfff"}, "text that is not Unicode: '\\udfff'"),
@@ -328,5 +328,5 @@ def test_a_shared_object_that_cannot_be_written_is_refused_in_every_record():
     normaliser = Normaliser("acme", "helsinki", "weather")
     units = {"t": 5}
     for _ in range(3):
-        with pytest.raises(RecordError, match="the unit of 't' is no text"):
+        with pytest.raises(RecordError, match="the unit of 't' is not a text"):
             normaliser(Record(stream="s", entity="e", observed_at=T, values={"t": 1}, units=units))

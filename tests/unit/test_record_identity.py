@@ -157,9 +157,9 @@ def test_the_floor_of_a_time_beyond_the_clamp_is_the_clamp():
         (T.replace(tzinfo=None), "observed_at has no time zone: 2026-11-23T02:00:00"),
         (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=2))), "observed_at is outside the years 1 to 9999"),
         (datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-2))), "observed_at is outside the years"),
-        ("2026-11-23T02:00:00Z", "observed_at is no time: '2026-11-23T02:00:00Z'"),
-        (T.date(), "observed_at is no time: a value of type date"),
-        (None, "observed_at is no time: None"),
+        ("2026-11-23T02:00:00Z", "observed_at is not a time: '2026-11-23T02:00:00Z'"),
+        (T.date(), "observed_at is not a time: a value of type date"),
+        (None, "observed_at is not a time: None"),
     ],
 )  # fmt: skip
 def test_a_time_that_is_none_is_refused_with_its_reason(moment, reason):

@@ -221,7 +221,7 @@ CONTENTS = [
     ),
     Case("a line of a megabyte", mixed(part(ORDERS + b"x" * 1_000_000 + b"\r\n")), ROWS, ("longer than",)),
     Case(
-        "a body that is no text",
+        "a body that is not a text",
         raw(b"Content-Type: text/html; charset=utf-8", b"", b"<table>\xff</table>"),
         0,
         ("not written in utf-8",),
