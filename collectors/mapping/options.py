@@ -122,15 +122,13 @@ class MappingOptions(SourceOptions):
     )
     repeated_hour: RepeatedHour = Field(
         "reject",
-        description="A time without an offset in the hour that clocks repeat: reject it, take the first or "
-        "the second, or in_order: decide by the rows before it, where rows ascend in time.",
+        description="An hour that comes twice: reject, first, second, or in_order (rows that ascend).",
     )
     finer_times: Finer = Field(
         "reject", description="What becomes of times finer than a microsecond: reject, or cut."
     )
     values: Columns = Field(
-        description="our_name: Their column [unit], each a number; (text) keeps text, (json) true, lists and "
-        "objects as they are; * 0.001 multiplies."
+        description="our_name: Their column [unit], a number; (text) and (json) keep such, * 0.001 multiplies."
     )
     attributes: Columns = Field((), description="Columns kept as context, likewise; text unless (number).")
     decimal: Literal[".", ","] = Field(".", description="What parts the decimals of numbers in text.")
