@@ -70,7 +70,7 @@ class ArrayElements:
     def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
-        self._reader = ExactReader()
+        self._reader = ExactReader(floats=False)
         self._buffer = ""
         self._at = 0
         self._ended = False

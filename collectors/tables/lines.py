@@ -167,7 +167,7 @@ class CsvRows:
 
 def ndjson_rows(lines: Lines) -> Iterator[Row]:
     """Yield the object of each line that is not blank."""
-    reader = ExactReader()
+    reader = ExactReader(floats=False)
     for line in lines:
         if not line.text.strip():
             continue
