@@ -17,6 +17,7 @@ from collections.abc import Mapping as Row
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -224,7 +225,8 @@ class RowMapper:
             return value_of(cell, mapping.read_number, mapping.read_time, column.factor, must_be_number=must)
         except ValueError as error:
             hint = "; (text) keeps text" if isinstance(cell, str) else "; (json) keeps it as it is"
-            hint = "" if column.kind or column.factor else hint
+            is_number = isinstance(cell, (int, float, Decimal)) and not isinstance(cell, bool)
+            hint = "" if column.kind or column.factor or is_number else hint
             raise ValueError(f"{column.column} {error}{hint}") from error
 
     def _entity(self, cell_at: Callable[[Any], Any], plan: _Plan) -> str:

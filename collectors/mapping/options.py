@@ -128,7 +128,7 @@ class MappingOptions(SourceOptions):
         "reject", description="What becomes of times finer than a microsecond: reject, or cut."
     )
     values: Columns = Field(
-        description="our_name: Their column [unit], a number; (text) and (json) keep such, * 0.001 multiplies."
+        description="our_name: Their column [unit], a number; (text), (json) keep such; * 0.001 multiplies."
     )
     attributes: Columns = Field((), description="Columns kept as context, likewise; text unless (number).")
     decimal: Literal[".", ","] = Field(".", description="What parts the decimals of numbers in text.")

@@ -115,6 +115,7 @@ class _Reader:
         self._wanted = [self._column(name) for name in mapping.needed]
         self._bookmark = self._column(options.bookmark) if options.bookmark else None
         tie_breaker = self._column(options.tie_breaker) if options.tie_breaker else None
+        self._tie_breaker = tie_breaker
         used = {column.name: column for column in (*self._wanted, self._bookmark, tie_breaker) if column}
         self._query = Query(text, list(used.values()), self._bookmark, tie_breaker, options.kind)
         # Bookmark and tie-breaker tell rows apart: a rejected row, and preview, show them too.
@@ -130,13 +131,20 @@ class _Reader:
 
     def pages(self, mark: Mark, window: Window | None) -> Iterator[Page]:
         """Yield the rows behind the mark, page by page."""
+        from collectors.sql.server import told  # noqa: PLC0415 - as above
+
         bounds = self._bounds(mark, window)
         if bounds is None:
             return
         portion, reached, count = Portion(), mark, 0
         statement = self._query.rows(self._wanted, bounds, self._options.max_cell)
+        asked = [*self._wanted, self._bookmark, self._tie_breaker]
+        forms = [number for number, column in enumerate(asked) if column and column.form == "instant"]
         for row in self._reading.rows(statement):
-            *cells, value, tie, large = tuple(row)
+            *cells, large = tuple(row)
+            for number in forms:
+                cells[number] = told(cells[number], asked[number])
+            *cells, value, tie = cells
             cells += [(value, tie)[number] for number in self._beside]
             if portion.is_full():
                 yield portion.page(reached.encode(self._options.followed))
@@ -162,7 +170,7 @@ class _Reader:
         from collectors.sql.query import Bounds  # noqa: PLC0415 - as above
 
         if window:
-            like = self._reading.value(self._query.newest())
+            like = self._newest()
             if like is None:
                 return None
             low = mark.value if mark.value is not None else day(window.since, like, self._zone)
@@ -171,9 +179,14 @@ class _Reader:
             overlap = self._options.overlap
             return Bounds(mark.value, mark.tie) if overlap is None else Bounds(less(mark.value, overlap))
         if self._options.start:
-            like = self._reading.value(self._query.newest())
+            like = self._newest()
             return Bounds() if like is None else Bounds(typed(self._options.start, like, self._zone))
         return Bounds()
+
+    def _newest(self) -> Any:
+        from collectors.sql.server import told  # noqa: PLC0415 - as above
+
+        return told(self._reading.value(self._query.newest()), self._bookmark)
 
     def _record(self, cells: list[Any], *, large: bool) -> Record | Rejected | None:
         row = [cell if isinstance(cell, _KNOWN) else str(cell) for cell in cells]
@@ -204,7 +217,7 @@ class _Reader:
             reason = f"rows of {what} without {name} are not read: a query can give them one, with coalesce"
             yield Rejected(reason, f"{name} IS NULL")
         if not count and mark.value is not None:
-            newest = self._reading.value(self._query.newest())
+            newest = self._newest()
             if newest is not None and is_behind(newest, mark.value):
                 reason = (
                     f"no row of {what} has a {name} as large as the bookmark: was it emptied or restored? "

@@ -1,7 +1,7 @@
 """How PostgreSQL's driver reads cells that Python has no value for; the only file that knows psycopg.
 
-Invariant: a time before the year 1 or after 9999, `infinity`, `24:00`, and text in no known encoding become
-text instead of ending the query. Numbers inside of JSON are exact.
+Invariant: a time before the year 1 or after 9999, `infinity`, `24:00`, an interval of months or years, and
+text in no known encoding become text instead of ending the query. Numbers inside of JSON are exact.
 """
 
 from typing import Any
@@ -26,7 +26,10 @@ def read_leniently(connection: Any, _record: Any) -> None:
     """Prepare a new connection; what SQLAlchemy calls for each."""
     adapters = connection.adapters
     for name in _TIMES:
-        adapters.register_loader(name, _lenient(adapters.get_loader(adapters.types[name].oid, Format.TEXT)))
+        strict = adapters.get_loader(adapters.types[name].oid, Format.TEXT)
+        adapters.register_loader(name, _lenient(strict, has_months=name == "interval"))
+    for name in ("bit", "varbit"):
+        adapters.register_loader(name, _Bits)
     set_json_loads(_json, connection)
     if connection.info.parameter_status("client_encoding") == "SQL_ASCII":
         for name in _TEXTS:
@@ -40,19 +43,28 @@ def _json(data: str | bytes) -> Any:
     return Refused(problem, found) if problem else found
 
 
-def _lenient(strict: Any) -> type[Loader]:
+def _lenient(strict: Any, *, has_months: bool) -> type[Loader]:
     class Lenient(Loader):
         def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
             super().__init__(oid, context)
             self._strict = strict(oid, context)
 
         def load(self, data: Buffer) -> Any:
+            if has_months and (b"mon" in bytes(data) or b"year" in bytes(data)):
+                return bytes(data).decode("ascii")  # how many days a month has, nobody says
             try:
                 return self._strict.load(data)
             except (DataError, OverflowError, ValueError):
                 return bytes(data).decode("utf-8", "surrogateescape")
 
     return Lenient
+
+
+class _Bits(Loader):
+    """Bits as the number that they are; as text they would look like another, in tens."""
+
+    def load(self, data: Buffer) -> int:
+        return int(bytes(data) or b"0", 2)
 
 
 class _AnyText(Loader):

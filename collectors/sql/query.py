@@ -6,6 +6,8 @@ stays where it is: its row says so instead.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -29,6 +31,10 @@ from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.types import NullType
 
 from collectors.sql.server import Column, escaped
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOURS_TWICE = 7_200
+"""Seconds by which a local time may be another than it seems, where clocks change."""
 
 
 class Bounds(NamedTuple):
@@ -54,6 +60,7 @@ class Query:
         inner = text(escaped(query)).columns(*[column(_quoted(each)) for each in columns]).subquery("q")
         self._of = inner.c
         self._from = inner
+        self._follows, self._tells = bookmark, tie_breaker
         self._bookmark = self._of[bookmark.name] if bookmark else None
         self._tie = self._of[tie_breaker.name] if tie_breaker else None
 
@@ -63,13 +70,13 @@ class Query:
         sizes = {each.name: self._size(self._of[each.name]) for each in columns if not each.small}
         cells: list[ColumnElement[Any]] = []
         for number, each in enumerate(columns):
-            cell = self._of[each.name]
+            cell = self._told(each)
             kept = case((sizes[each.name] <= limit, cell)) if each.name in sizes else cell
             cells.append(kept.label(f"c{number}"))
         large = or_(*[size > limit for size in sizes.values()]) if sizes else None
         marks = [
-            (self._bookmark if self._bookmark is not None else literal_column("NULL")).label("b"),
-            (self._tie if self._tie is not None else literal_column("NULL")).label("t"),
+            (self._told(self._follows) if self._follows else literal_column("NULL")).label("b"),
+            (self._told(self._tells) if self._tells else literal_column("NULL")).label("t"),
             (case((large, 1), else_=0) if large is not None else literal_column("0", Integer)).label("l"),
         ]
         statement = select(*cells, *marks).select_from(self._from).where(*self._conditions(bounds))
@@ -78,7 +85,8 @@ class Query:
 
     def newest(self) -> Select[Any]:
         """Select the largest bookmark."""
-        found = select(self._key).select_from(self._from).where(self._key.is_not(None))
+        cell = self._told(self._follows) if self._follows else self._key
+        found = select(cell).select_from(self._from).where(self._key.is_not(None))
         return found.order_by(self._key.desc()).limit(1)
 
     def without_bookmark(self) -> Select[Any]:
@@ -94,6 +102,8 @@ class Query:
     def _conditions(self, bounds: Bounds) -> list[ColumnElement[bool]]:
         if self._bookmark is None:
             return []
+        if self._follows and self._follows.form == "instant":
+            return self._between_instants(bounds)
         found: list[ColumnElement[bool]] = [self._key.is_not(None)]
         low = _bound("low", bounds.low)
         if bounds.low is not None and bounds.tie is not None and self._tie is not None:
@@ -104,6 +114,35 @@ class Query:
         if bounds.high is not None:
             found.append(self._key < _bound("high", bounds.high))
         return found
+
+    def _between_instants(self, bounds: Bounds) -> list[ColumnElement[bool]]:
+        """The conditions on MySQL's TIMESTAMP: exact as seconds, roughly by its index."""
+        found: list[ColumnElement[bool]] = [self._key.is_not(None)]
+        exact = func.unix_timestamp(self._key)
+        if isinstance(bounds.low, datetime):
+            low = _seconds(bounds.low)
+            found.append(self._key >= func.from_unixtime(_bound("about_low", max(1, low - _HOURS_TWICE))))
+            if bounds.tie is not None and self._tie is not None:
+                behind = and_(exact == _bound("low", low), self._tie > _bound("tie", bounds.tie))
+                found.append(or_(exact > _bound("low", low), behind))
+            else:
+                found.append(exact >= _bound("low", low))
+        if isinstance(bounds.high, datetime):
+            found.append(exact < _bound("high", _seconds(bounds.high)))
+        return found
+
+    def _told(self, each: Column) -> ColumnElement[Any]:
+        """The cell in the form in which the server tells all of it; see Column."""
+        cell = self._of[each.name]
+        match each.form:
+            case "instant":
+                # A zero date is told as nothing at all; as 0 it is told from what is empty.
+                return func.coalesce(func.unix_timestamp(cell), case((cell.is_not(None), 0)))
+            case "float":
+                return cell + literal_column("0e0")
+            case "bits":
+                return cell + literal_column("0")
+        return cell
 
     def _size(self, cell: ColumnElement[Any]) -> ColumnElement[int]:
         match self._kind:
@@ -116,6 +155,10 @@ class Query:
             case _:
                 size = func.length(cell)
         return func.coalesce(size, 0, type_=Integer())
+
+
+def _seconds(moment: datetime) -> Decimal:
+    return Decimal((moment - _EPOCH) // timedelta(microseconds=1)).scaleb(-6)
 
 
 def _quoted(found: Column) -> quoted_name:

@@ -6,6 +6,9 @@ Invariants:
 - A statement ends after `statement_timeout`, a connection attempt after [network] connect_timeout, and a
   network that falls silent is noticed.
 - Rows come a few at a time, however many there are.
+- What a view or a query makes of an instant, it makes in the source's zone, in which a time without one is
+  read: the session is in that zone. An instant of MySQL and MariaDB (TIMESTAMP) is asked for as a number of
+  seconds, so that the hour which comes twice stays two.
 - A cell that a driver cannot read (a time beyond the year 9999, text in no known encoding) stays text, so
   that the mapping rejects its row; it does not end the query.
 """
@@ -16,8 +19,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import sqlalchemy
@@ -33,6 +38,7 @@ from outbox.errors import OutboxError, PermanentError
 # What goes wrong while it closes a broken connection comes after what broke it, which is raised.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
+Form = Literal["", "instant", "float", "bits"]
 MAX_FETCHED_CELLS = 2_000
 _DRIVERS = {
     "postgresql": "postgresql+psycopg",
@@ -47,28 +53,42 @@ _MYSQL_TIME = (
     "SET @outbox = 0 /*!50701 , SESSION max_execution_time = {ms} */ "
     "/*M!100101 , SESSION max_statement_time = {s} */"
 )
-_MYSQL = (_MYSQL_TIME, "SET time_zone = '+00:00'", "START TRANSACTION READ ONLY")
+_MYSQL = (_MYSQL_TIME, "START TRANSACTION READ ONLY")
 _BEGIN = {
     "postgresql": (
         "SET LOCAL statement_timeout = {ms}",
-        "SET LOCAL TIME ZONE 'UTC'",
+        "SET LOCAL TIME ZONE '{zone}'",
         "SET LOCAL datestyle TO ISO",
+        "SET LOCAL intervalstyle TO postgres",
     ),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
     "mssql": ("SET LOCK_TIMEOUT {ms}",),
     "sqlite": ("PRAGMA query_only = 1", "PRAGMA trusted_schema = 0"),
 }
+_MYSQL_TIMES = frozenset({7, 10, 12})  # TIMESTAMP, DATE, DATETIME: of the protocol's types of columns
+_MYSQL_FORMS: dict[int, Form] = {4: "float", 7: "instant", 16: "bits"}
+_MYSQL_UNKNOWN_ZONE = 1298
+_MYSQL_LOCAL = re.compile(
+    r"from_unixtime|\bnow\b|current_time|localtime|sysdate|curdate|curtime", re.IGNORECASE
+)
+_UTC = ("UTC", "Etc/UTC", "GMT", "Etc/GMT")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _STEPS_PER_LOOK = 10_000
 
 
 class Column(NamedTuple):
-    """A column of what is read; `small` says that no cell can be large, `time` that all are times."""
+    """A column of what is read; `small` says that no cell can be large, `time` that all are times.
+
+    `form` names what MySQL and MariaDB have to be asked for in another form, to be told all of it: their
+    protocol cuts a FLOAT to six digits, and tells a TIMESTAMP in the zone of the session.
+    """
 
     name: str
     small: bool = False
     time: bool = False
+    form: Form = ""
 
 
 class Server:
@@ -86,6 +106,11 @@ class Server:
     def reading(self) -> Iterator["Reading"]:
         """Connect for the length of a `with` block; typed errors say why it, or a read in it, fails."""
         password = self._context.secret(self._options.password) if self._options.password else ""
+        if "\0" in password:
+            raise PermanentError(
+                f"{self._where}: the password holds a NUL character, at which drivers cut it off",
+                hint="store the password anew: outbox secret set",
+            )
         try:
             with self._translating(connecting=True):
                 engine = self._engine(password)
@@ -93,7 +118,7 @@ class Server:
                 with self._translating(connecting=True):
                     connection = engine.connect()
                 with connection:
-                    yield Reading(self, connection, self._options, self._monotonic)
+                    yield Reading(self, connection, self._options, self._context, self._monotonic)
             finally:
                 engine.dispose()
         except OutboxError as error:
@@ -137,7 +162,7 @@ class Server:
             arguments |= {"application_name": "snowflake-datapipe", **_KEEPALIVE}
         elif self._options.kind in ("mysql", "mariadb"):
             # As text, its driver would send a password in Latin-1.
-            arguments |= {"read_timeout": silence, "charset": "utf8mb4", "password": password.encode()}
+            arguments |= {"read_timeout": seconds, "charset": "utf8mb4", "password": password.encode()}
         else:
             arguments = {"timeout": int(self._options.statement_timeout)}
         engine = sqlalchemy.create_engine(url, connect_args=arguments, **shared)
@@ -146,6 +171,13 @@ class Server:
 
             # First of all: SQLAlchemy itself asks for texts while it connects.
             sqlalchemy.event.listen(engine, "connect", read_leniently, insert=True)
+        elif self._options.kind in ("mysql", "mariadb"):
+
+            def wait_longer(connection: Any, _record: Any) -> None:
+                # Its driver has one limit for the greeting and for every answer after it.
+                connection._read_timeout = silence
+
+            sqlalchemy.event.listen(engine, "connect", wait_longer, insert=True)
         return engine
 
     def _open_file(self) -> sqlite3.Connection:
@@ -169,9 +201,12 @@ class Reading:
         server: Server,
         connection: Connection,
         options: SqlOptions,
+        context: Context,
         monotonic: Callable[[], float],
     ) -> None:
         self._server = server
+        self._zone = (options.timezone or context.timezone).key
+        self._note = context.note
         self._options = options
         self._monotonic = monotonic
         self._deadline = 0.0
@@ -196,8 +231,11 @@ class Reading:
             described = found.cursor.description if found.cursor else None
             found.close()
         found_names = {name for name, *_ in described or ()}
+        forms: dict[Any, Form] = {}
+        if self._options.kind in ("mysql", "mariadb"):
+            times, forms = _MYSQL_TIMES, _MYSQL_FORMS
         return [
-            Column(_as_written(name, found_names), kind in small, kind in times)
+            Column(_as_written(name, found_names), kind in small, kind in times, forms.get(kind, ""))
             for name, kind, *_ in described or ()
         ]
 
@@ -227,11 +265,39 @@ class Reading:
     def _begin(self) -> None:
         seconds = int(self._options.statement_timeout)
         for statement in _BEGIN[self._options.kind]:
-            self._connection.execute(sqlalchemy.text(statement.format(s=seconds, ms=seconds * 1_000)))
+            said = statement.format(s=seconds, ms=seconds * 1_000, zone=self._zone)
+            self._connection.execute(sqlalchemy.text(said))
+        if self._options.kind in ("mysql", "mariadb"):
+            self._enter_zone()
         if self._options.kind == "sqlite":
             file = self._connection.connection.driver_connection
             if isinstance(file, sqlite3.Connection):
                 file.set_progress_handler(lambda: self._monotonic() > self._deadline, _STEPS_PER_LOOK)
+
+    def _enter_zone(self) -> None:
+        """Have MySQL compute local times in the source's zone, if it knows that; else in UTC, and say so."""
+        zone, enter = self._zone, sqlalchemy.text("SET time_zone = :zone")
+        if zone not in _UTC:
+            try:
+                self._connection.execute(enter, {"zone": zone})
+            except DBAPIError as error:
+                if not error.orig or error.orig.args[:1] != (_MYSQL_UNKNOWN_ZONE,):
+                    raise
+            else:
+                return
+        self._connection.execute(enter, {"zone": "+00:00"})
+        if zone in _UTC:
+            return
+        advice = "load the server's time zone tables (mysql_tzinfo_to_sql)"
+        if _MYSQL_LOCAL.search(self._options.query):
+            raise PermanentError(
+                f"the server does not know the time zone {zone}, in which the query computes times",
+                hint=advice,
+            )
+        self._note(
+            f"the server does not know the time zone {zone}: what a view or a query makes of a TIMESTAMP is "
+            f"in UTC there; {advice}"
+        )
 
     def _execute(self, statement: Any) -> CursorResult[Any]:
         self._restart_clock()
@@ -239,6 +305,13 @@ class Reading:
 
     def _restart_clock(self) -> None:
         self._deadline = self._monotonic() + self._options.statement_timeout
+
+
+def told(value: Any, column: Column | None) -> Any:
+    """Return what a cell says, from the form in which its column was asked for; 0 is MySQL's zero date."""
+    if column is None or column.form != "instant" or not isinstance(value, (int, Decimal)):
+        return value
+    return _EPOCH + timedelta(microseconds=int(value * 1_000_000)) if value else "0000-00-00 00:00:00"
 
 
 def _as_written(name: str, names: set[str]) -> str:

@@ -1,0 +1,279 @@
+"""Databases: an instant is an instant and a wall time a wall time, and numbers are those that the database holds."""
+
+import json
+import re
+import socket
+import subprocess
+import threading
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from outbox.config.sections import NetworkOptions
+from outbox.errors import ConfigError, PermanentError, TransientError
+from outbox.record.page import normalise_page
+from tests.cli.conftest import REPOSITORY
+from tests.collectors.conftest import mariadb, postgres
+from tests.collectors.sql_database import NOW, Cluster, File, Maria, sql
+
+__all__ = ["mariadb", "postgres"]  # the fixtures
+
+pytestmark = pytest.mark.xdist_group("postgres")
+HELSINKI = "Europe/Helsinki"
+AT = datetime(2026, 11, 20, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def maria(mariadb):
+    """A MariaDB that knows no time zones by name, as it is installed: it never hears of Tallinn's."""
+    database = Maria(mariadb)
+    database.zone = "Europe/Tallinn"  # whose clocks are Helsinki's
+    yield database
+    database.execute("DROP VIEW IF EXISTS seen")
+
+
+@pytest.fixture
+def zoned(maria):
+    """The same with Helsinki's rules loaded."""
+    told = subprocess.run(
+        ["mariadb-tzinfo-to-sql", "/usr/share/zoneinfo/Europe/Helsinki", HELSINKI],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    maria.zone = HELSINKI
+    maria.execute("TRUNCATE time_zone_name", database="mysql")
+    with closing(maria.connect("mysql")) as connection, connection.cursor() as cursor:
+        for statement in told.stdout.split(";"):
+            if statement.strip().upper().startswith(("INSERT", "SET @")):
+                cursor.execute(statement)
+    return maria
+
+
+def found(source, bookmark=""):
+    pages = list(source.collect({"": bookmark} if bookmark else {}))
+    assert [each.reason for page in pages for each in page.rejected] == []
+    return [record for page in pages for record in page.records], pages[-1].bookmark if pages else bookmark
+
+
+def made(maria):
+    maria.execute("CREATE TABLE orders (id int, ts timestamp(3) NULL, dt datetime(3), v int)")
+    with closing(maria.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SET time_zone = '+02:00'")
+        cursor.execute("INSERT INTO orders VALUES (1, '2026-11-20 07:00', '2026-11-20 07:00', 1)")
+
+
+@pytest.mark.parametrize("server", ["maria", "zoned"])
+def test_timestamp_is_an_instant_and_datetime_a_wall_time_in_one_table(request, server):
+    """Reported as airbytehq/airbyte#52656 and metabase/metabase#3584: TIMESTAMP off by the zone."""
+    maria = request.getfixturevalue(server)
+    made(maria)
+    for column in ("ts", "dt"):
+        source = sql(maria, zone=maria.zone, time=column, values="v", attributes="ts, dt")
+        (record,), _ = found(source)
+        assert record.observed_at == AT
+        assert record.attributes == {"ts": AT, "dt": AT}
+
+
+def test_what_a_query_makes_of_an_instant_is_as_the_servers_own_client_shows_it(zoned):
+    made(zoned)
+    query = "SELECT id, v, from_unixtime(1767225600) AS at, cast(ts AS datetime) AS cast_at FROM orders"
+    (record,), _ = found(sql(zoned, zone=HELSINKI, query=query, time="at", values="v", attributes="cast_at"))
+    assert record.observed_at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert record.attributes["cast_at"] == AT
+
+
+def test_a_query_that_computes_times_in_a_zone_that_the_server_does_not_know_is_refused(maria):
+    made(maria)
+    source = sql(
+        maria,
+        zone=maria.zone,
+        query="SELECT id, v, from_unixtime(1767225600) AS at FROM orders",
+        time="at",
+        values="v",
+    )
+    with pytest.raises(PermanentError, match="does not know the time zone Europe/Tallinn"):
+        list(source.collect({}))
+
+
+@pytest.mark.parametrize("server", ["maria", "zoned"])
+def test_both_hours_of_the_night_in_which_clocks_go_back_are_read_and_followed(request, server):
+    maria = request.getfixturevalue(server)
+    maria.execute("CREATE TABLE orders (id int, ts timestamp NULL, v int)")
+    begin = datetime(2026, 10, 24, 23, tzinfo=UTC)
+    moments = [begin + timedelta(minutes=30 * n) for n in range(8)]
+
+    def add(*which):
+        with closing(maria.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("SET time_zone = '+00:00'")
+            for n in which:
+                cursor.execute("INSERT INTO orders VALUES (%s, %s, 1)", (n, moments[n].replace(tzinfo=None)))
+
+    read, bookmark, now = {}, "", lambda: NOW
+    for n in range(8):
+        add(n)
+        source = sql(maria, zone=maria.zone, time="ts", values="v", bookmark="ts", tie_breaker="id", now=now)
+        records, bookmark = found(source, bookmark)
+        read |= {int(record.entity): record.observed_at for record in records}
+        assert len(records) == 1
+    assert read == dict(enumerate(moments))
+
+
+def test_a_float_is_the_number_that_the_database_holds(maria):
+    """Reported as apache/flink-cdc#284 and ThingEngineer/PHP-MySQLi-Database-Class#751: six digits of it."""
+    maria.execute("CREATE TABLE orders (id int, at datetime, f float)")
+    for number, text in enumerate(["1234567.8", "8.123456789", "16777216"]):
+        maria.execute(f"INSERT INTO orders VALUES ({number}, '2026-11-20', {text})")
+    records, _ = found(sql(maria, time="at", values="f"))
+    assert [float(record.values["f"]) for record in records] == [1234567.75, 8.123456954956055, 16777216]
+
+
+def test_a_float_that_is_the_bookmark_skips_no_row(maria):
+    """Reported as airbytehq/airbyte#26017."""
+    maria.execute("CREATE TABLE orders (id int, at datetime, f float)")
+    maria.execute("INSERT INTO orders VALUES (1, '2026-11-20', 1234567.8)")
+    source = sql(maria, time="at", values="f", bookmark="f", tie_breaker="id")
+    _, bookmark = found(source)
+    maria.execute("INSERT INTO orders VALUES (2, '2026-11-20', 1234568.9)")
+    records, bookmark = found(source, bookmark)
+    assert [record.entity for record in records] == ["2"]
+    assert list(source.collect({"": bookmark})) == []
+
+
+def test_bits_are_numbers_and_a_zero_date_is_refused(maria):
+    maria.execute("CREATE TABLE orders (id int, at datetime, b bit(4))")
+    maria.execute("INSERT INTO orders VALUES (1, '2026-11-20', b'0101')")
+    (record,), _ = found(sql(maria, time="at", values="b"))
+    assert record.values == {"b": 5}
+    maria.execute("CREATE OR REPLACE TABLE orders (id int, ts timestamp NULL, v int)")
+    maria.execute("SET STATEMENT sql_mode = '' FOR INSERT INTO orders VALUES (1, '0000-00-00', 1)")
+    (page,) = sql(maria, time="ts", values="v").collect({})
+    assert "0000-00-00" in page.rejected[0].reason
+
+
+def test_a_cast_in_a_view_is_as_the_servers_own_client_shows_it(postgres):
+    """Reported as metabase/metabase#3744, #4495 and npgsql/npgsql#3171: a session forced to UTC."""
+    database = Cluster(postgres)
+    database.execute("CREATE TABLE a (id int, ts timestamptz)")
+    database.execute("INSERT INTO a VALUES (1, '2026-11-20 07:00+02')")
+    database.execute("CREATE VIEW orders AS SELECT id, ts::timestamp AS at, ts, id AS v FROM a")
+    (record,), _ = found(sql(database, zone=HELSINKI, time="at", values="v", attributes="ts"))
+    assert (record.observed_at, record.attributes["ts"]) == (AT, AT)
+
+
+def test_a_day_of_the_zone_is_one_day(postgres):
+    database = Cluster(postgres)
+    query = (
+        "SELECT date_trunc('day', ts) AS day, count(*) AS n FROM "
+        "(VALUES (timestamptz '2026-11-20 00:30+02'), ('2026-11-20 12:00+02')) t(ts) GROUP BY 1"
+    )
+    (record,), _ = found(sql(database, zone=HELSINKI, query=query, time="day", values="n", entity=""))
+    assert (record.observed_at, record.values) == (datetime(2026, 11, 19, 22, tzinfo=UTC), {"n": 2})
+
+
+def test_how_long_a_month_is_nobody_says(postgres):
+    """Reported as psycopg/psycopg#1073: a month of 30 days, a year of 365."""
+    database = Cluster(postgres)
+    query = "SELECT n AS id, now() AS at, v FROM (VALUES (1, interval '1 month'), (2, '1 year 1 day'), (3, '36:00')) t(n, v)"
+    (page,) = sql(database, query=query, time="at", values="v").collect({})
+    assert [(record.entity, record.values["v"]) for record in page.records] == [("3", Decimal(129600))]
+    assert ["1 mon" in page.rejected[0].reason, "1 year" in page.rejected[1].reason] == [True, True]
+
+
+def test_a_number_of_the_future_hides_nothing_behind_it(postgres):
+    """Reported as singer-io/tap-salesforce#10: a bookmark in the future."""
+    database = Cluster(postgres)
+    database.execute("CREATE TABLE orders (id int, upd bigint, v int)")
+    database.execute("INSERT INTO orders VALUES (1, 1767225600, 1), (2, 4102444799, 2)")
+    source = sql(database, time="upd", time_format="unix", values="v", bookmark="upd", tie_breaker="id")
+    _, bookmark = found(source)
+    database.execute("INSERT INTO orders VALUES (3, 1767229200, 3)")
+    records, _ = found(source, bookmark)
+    assert "3" in [record.entity for record in records]
+
+
+def test_rows_in_order_tell_two_hours_apart_across_runs(postgres):
+    database = Cluster(postgres)
+    database.execute("CREATE TABLE orders (id int, at timestamp, v int)")
+    hours = ["02:30", "03:00", "03:30", "03:00", "03:30", "04:00"]
+    source = sql(
+        database, zone=HELSINKI, time="at", values="v", entity="", bookmark="id", repeated_hour="in_order"
+    )
+    read, bookmark = {}, ""
+    for number, hour in enumerate(hours):
+        database.execute(f"INSERT INTO orders VALUES ({number}, '2026-10-25 {hour}', {number})")
+        records, bookmark = found(source, bookmark)
+        read |= {record.values["v"]: record.observed_at for record in records}
+    begin = datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
+    assert read == {n: begin + timedelta(minutes=30 * n) for n in range(6)}
+
+
+@pytest.mark.parametrize("changes", [{"overlap": "5"}, {"bookmark": "at"}])
+def test_rows_that_are_read_twice_have_no_order(changes):
+    given = {
+        "time": "at",
+        "values": "v",
+        "bookmark": "id",
+        "repeated_hour": "in_order",
+        "url": "sqlite:////tmp/x",
+    }
+    with pytest.raises((ConfigError, ValueError), match="in_order needs rows"):
+        sql(None, **(given | changes))
+
+
+@pytest.mark.parametrize("kind", ["mysql", "postgresql"])
+def test_a_server_that_never_speaks_is_given_up_after_the_connect_timeout(kind):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        held = []
+        accept = threading.Thread(target=lambda: held.append(silent.accept()), daemon=True)
+        accept.start()
+        url = f"{kind}://u@127.0.0.1:{silent.getsockname()[1]}/d"
+        network = NetworkOptions(connect_timeout="2s")
+        source = sql(None, url=url, word="secret-word", network=network, time="at", values="v")
+        began = time.monotonic()
+        with pytest.raises(TransientError):
+            list(source.collect({}))
+        assert time.monotonic() - began < 60  # its statements may take 330 s
+        for connection, _ in held:
+            connection.close()
+
+
+def test_a_password_that_drivers_would_cut_is_refused():
+    source = sql(None, url="postgresql://u@127.0.0.1:1/d", word="secret\0word", time="at", values="v")
+    with pytest.raises(PermanentError, match="holds a NUL character"):
+        list(source.collect({}))
+
+
+TYPES = [
+    (section.partition("\n")[0], *row)
+    for section in (REPOSITORY / "collectors" / "sql" / "README.md").read_text("utf-8").split("\n## ")[1:]
+    for row in re.findall(r"^\| (`.*?) \| `(.*)` \| (?:`(\(\w+\))`)? ?\| (.*) \|$", section, re.MULTILINE)
+]
+
+
+def test_the_table_of_types_is_read():
+    assert len(TYPES) > 45
+    assert {server for server, *_ in TYPES} == {"PostgreSQL", "MySQL and MariaDB", "SQLite"}
+
+
+@pytest.mark.parametrize(("server", "kinds", "written", "asked", "held"), TYPES)
+def test_the_table_of_types_says_what_becomes_of_each(request, tmp_path, server, kinds, written, asked, held):
+    if server == "SQLite":
+        database = File(tmp_path)
+    elif server == "PostgreSQL":
+        database = Cluster(request.getfixturevalue("postgres"))
+    else:
+        database = Maria(request.getfixturevalue("mariadb"))
+    for kind in re.findall(r"`(.*?)`", kinds):
+        database.execute("DROP TABLE IF EXISTS orders")
+        database.execute(f"CREATE TABLE orders (id int, at varchar(30), v {kind})")
+        ignored = "SET STATEMENT sql_mode = '' FOR " if "0000" in written else ""
+        database.execute(f"{ignored}INSERT INTO orders VALUES (1, '2026-11-20T05:00:00Z', {written})")
+        (page,) = sql(database, zone=HELSINKI, time="at", values=f"v {asked}").collect({})
+        done = normalise_page(page, customer="c", site="s", source="orders")
+        if held == "rejected":
+            assert len(done.rejected) == 1
+        else:
+            wanted = json.loads(held.strip("`"), parse_float=Decimal)
+            assert json.loads(done.entries[0].body, parse_float=Decimal)["values"] == {"v": wanted}
