@@ -6,67 +6,38 @@ neither boto3 nor httpx. stdout is data, stderr is talk.
 
 import logging
 import sys
+from importlib import import_module
 from io import TextIOWrapper
 
-from outbox.cli import everyday, housework, setting, setup
 from outbox.cli.app import app, say
-from outbox.cli.commands import (
-    agent,
-    audit,
-    aws,
-    check,
-    demo,
-    preview,
-    rejected,
-    resend,
-    snowflake,
-    sources,
-    sql,
-    status,
-)
 from outbox.errors import Exit, OutboxError
 from outbox.machine.private import closed_to_others
 
-__all__ = [
-    "agent",
-    "app",
-    "audit",
-    "aws",
-    "check",
-    "demo",
-    "everyday",
-    "housework",
-    "main",
-    "preview",
-    "rejected",
-    "resend",
-    "setting",
-    "setup",
-    "snowflake",
-    "sources",
-    "sql",
-    "status",
-]
+__all__ = ["app", "main"]
 
-
-_IN_HELP = (
+COMMANDS = (
     "collect",
     "upload",
     "status",
     "check",
     "demo",
     "init",
+    "secret",
     "sources",
     "preview",
     "options",
+    "rejected",
     "audit",
     "resend",
+    "agent",
     "sql",
     "vacuum",
     "aws",
     "snowflake",
 )
-app.registered_commands.sort(key=lambda command: _IN_HELP.index(getattr(command.callback, "__name__", "")))
+"""A file of `commands` each, in the order of help; each registers itself as it is imported."""
+for _name in COMMANDS:
+    import_module(f"outbox.cli.commands.{_name}")
 
 
 def _log_end(code: Exit, why: str) -> None:

@@ -11,8 +11,8 @@ import apsw
 import pytest
 
 from collectors.open_meteo.simulator import Reply
+from outbox.cli.commands.init import template
 from outbox.cli.findings import Finding, show
-from outbox.cli.setup import template
 from outbox.cli.text import age, number, size
 from tests.cli.conftest import WEATHER, source
 from tests.cli.test_init import store_one

@@ -202,7 +202,7 @@ def test_a_local_destination_is_made(outbox, folder):
 
 
 def test_a_network_drive_is_refused(outbox, folder, monkeypatch):
-    monkeypatch.setattr(sys.modules["outbox.cli.setup"], "network_drive", lambda path: "cifs")
+    monkeypatch.setattr(sys.modules["outbox.cli.commands.init"], "network_drive", lambda path: "cifs")
     result = outbox("init", *ANSWERS, "--folder", folder)
     assert result.code == 69
     assert f"{folder} is on a network drive (cifs)" in result.err

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from collectors.registry import kinds
 from collectors.registry import load as load_collector
 from outbox.cli import app
-from outbox.cli.setup import template
+from outbox.cli.commands.init import template
 from outbox.cli.wiring import configured_sources
 from outbox.config.file import CORE, ConfigFile, load
 

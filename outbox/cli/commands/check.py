@@ -164,7 +164,7 @@ def _account(config: Config) -> Iterator[Finding]:
 
 def _examples(config: Config) -> Iterator[Finding]:
     """What still stands in the configuration as in the example, and would be collected so."""
-    from outbox.cli.setup import still_as_in_the_example
+    from outbox.cli.commands.init import still_as_in_the_example
 
     for section, option, hint in still_as_in_the_example(config.file):
         name = section.removeprefix(SOURCE)

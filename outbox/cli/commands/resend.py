@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from outbox.cli.app import WHEN_WRONG, ConfigOption, app, config_path, now, open_database, say, start_log
-from outbox.cli.everyday import only_upload
+from outbox.cli.commands.upload import only_upload
 from outbox.cli.text import number
 from outbox.config.file import Config, load
 from outbox.database import Database

@@ -1,7 +1,7 @@
-"""collect and upload: the two commands that are scheduled, each a process of its own."""
+"""collect: what is new in every source, stored; scheduled, as a process of its own."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, now, open_database, say, start_log
-from outbox.config.file import OWN_SOURCE, Config, load
-from outbox.database import Database
-from outbox.errors import Exit, PermanentError, TransientError, worst
-from outbox.machine.account import account_of, chown_hint
+from outbox.config.file import OWN_SOURCE, load
+from outbox.errors import Exit, worst
 from outbox.machine.disk import Reserve
 
 if TYPE_CHECKING:
@@ -47,7 +45,6 @@ def collect(
     With --since the past is read too: after the live sources, in pages, resumed by every later collect.
     """
     from collectors.collect import Collecting, Room
-    from outbox.cli.progress import collecting_progress
     from outbox.cli.wiring import configured_sources, open_sources, own_source
     from outbox.store import Outbox
 
@@ -63,7 +60,7 @@ def collect(
         own_room = Room(settings.folder, settings.agent.disk_floor // OWN_FLOOR_PART)
         Reserve(settings.folder).keep()
         own = own_source(settings, database, named=OWN_SOURCE in (sources or []))
-        with collecting_progress() as on_page:
+        with _progress() as on_page:
             collecting = Collecting(outbox, room, limit_s=settings.agent.run_limit, on_page=on_page)
             outcomes = collecting.sources(found)
             if own:
@@ -116,53 +113,24 @@ def _report(outcome: "Outcome") -> None:
         say(f"ok      {name}: {counted}")
 
 
-@app.command(rich_help_panel=EVERY_DAY)
-def upload(context: typer.Context, config: ConfigOption = None) -> None:
-    """Put everything that waits into the object store, and mark it sent."""
-    settings = load(config_path(context, config))
-    Reserve(settings.folder).lend(lambda: _upload(settings))
-
-
-def _upload(settings: Config) -> None:
-    from outbox.delivery import Delivery
-    from outbox.runs import recorded
-
-    start_log(settings, "upload")
-    with (
-        open_database(settings) as database,
-        only_upload(settings, database),
-        recorded(database, "upload", now=now) as run_id,
-    ):
-        delivery = Delivery(database, now=now)
-        if not delivery.anything():
-            log.info("nothing waits")
-            say("Nothing waits.")
-            return
-        from outbox.cli.progress import upload_all
-        from uploader.stores import open_store
-
-        store = open_store(settings.upload, settings.network, folder=settings.folder)
-        upload_all(settings, database, delivery, store, run_id)
-
-
 @contextmanager
-def only_upload(settings: Config, database: Database) -> Iterator[None]:
-    """Hold the lock that lets one upload run at a time; where it may not be used, that is a failed run."""
-    from filelock import FileLock, Timeout
+def _progress() -> Iterator[Callable[[str, int], None]]:
+    """Yield what to call with (source, records) for every page."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    from outbox.runs import recorded
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:,.0f} records read"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks = {}
 
-    path = settings.database.with_name("upload.lock")
-    try:
-        held = FileLock(path).acquire(timeout=0)
-    except Timeout as error:
-        raise TransientError("another upload of this outbox is under way") from error
-    except OSError as error:
-        with recorded(database, "upload", now=now):
-            belongs = f": it belongs to {owner}" if (owner := account_of(path)) else ""
-            raise PermanentError(
-                f"{path} cannot be used{belongs} ({error.strerror}). Nothing was lost",
-                hint=chown_hint(settings.folder),
-            ) from error
-    with held:
-        yield
+        def on_page(source: str, records: int) -> None:
+            if source not in tasks:
+                tasks[source] = progress.add_task(source, total=None)
+            progress.advance(tasks[source], records)
+
+        yield on_page

@@ -1,17 +1,14 @@
-"""secret and options: what a configuration needs besides itself."""
+"""secret: passwords and keys, each in a file that only its owner may read."""
 
 import getpass
 import sys
-import textwrap
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from outbox.cli.app import SETTING_UP, ConfigOption, app, command_for, config_path, tell
 from outbox.cli.private import make_private_folder, write_private
-from outbox.config.file import CORE, OWN_SOURCE, SOURCE, load
-from outbox.config.options import Options
+from outbox.config.file import load
 from outbox.errors import PermanentError
 
 secret_app = typer.Typer(no_args_is_help=True, help="Keep passwords and keys in files of their own.")
@@ -48,35 +45,3 @@ def _ask(what: str) -> str:
     if not answer.strip():
         raise PermanentError(f"nothing was given for: {what}. Nothing was changed")
     return answer.strip()
-
-
-@app.command(rich_help_panel=SETTING_UP)
-def options() -> None:
-    """Print every option of every section with its default, as a configuration."""
-    from collectors.registry import described, load
-    from outbox.health_source import HealthOptions
-
-    typer.echo("# Every option. Those without # must be given; those with # show their default.")
-    typer.echo("# A source's name, after [source: is free: a-z, 0-9, - and _. There may be many of one kind.")
-    for name, model in CORE.items():
-        typer.echo("\n".join(_section(name, model)))
-    typer.echo("\n".join(_section(SOURCE + OWN_SOURCE, HealthOptions)))
-    for kind in described():
-        if not kind.can_start:
-            typer.echo(f"\n# [{SOURCE}{kind.name}]: {kind.problem}")
-        elif collector := load(kind.name):
-            typer.echo("\n".join(_section(SOURCE + kind.name, collector.Options, kind.name)))
-
-
-def _section(name: str, model: type[Options], kind: str | None = None) -> Iterator[str]:
-    yield f"\n[{name}]"
-    defaults = model.model_construct().model_dump()
-    for option, field in model.model_fields.items():
-        yield from textwrap.wrap(field.description or "", 96, initial_indent="# ", subsequent_indent="# ")
-        if option == "collector" and kind:
-            yield f"collector = {kind}"
-        elif field.is_required():
-            yield f"{option} ="
-        else:
-            value = defaults[option]
-            yield f"#{option} = {'' if value is None else value}".rstrip()
