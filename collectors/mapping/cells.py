@@ -26,6 +26,8 @@ def seen(text: str) -> str:
     if text.isascii():
         return text.strip()
     found = unicodedata.normalize("NFC", text)
+    if found.isprintable():  # neither marks nor spaces of other kinds are
+        return found.strip()
     kept = []
     for number, char in enumerate(found):
         category = unicodedata.category(char)

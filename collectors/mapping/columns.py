@@ -237,7 +237,7 @@ class RowMapper:
                 self._lose_order()
                 raise ValueError(f"{name} is empty, and part of the entity")
             try:
-                parts.append(seen(text_of(cell)))
+                parts.append(seen(cell if isinstance(cell, str) else text_of(cell)))
             except ValueError as error:
                 self._lose_order()
                 raise ValueError(f"{name} {error}") from error
@@ -245,7 +245,6 @@ class RowMapper:
 
     def _time(self, cell_at: Callable[[Any], Any], plan: _Plan, entity: str) -> datetime:
         cells = [cell_at(key) for key in plan.time]
-        names = " and ".join(self._mapping.time)
         try:
             if not all(map(self._is_there, cells)):
                 raise ValueError("is empty, and says when it was true")
@@ -253,7 +252,7 @@ class RowMapper:
         except ValueError as error:
             if self._order is not None:
                 self._order.forget(entity)
-            raise ValueError(f"{names} {error}") from error
+            raise ValueError(f"{' and '.join(self._mapping.time)} {error}") from error
 
     def _note_order(self, cell_at: Callable[[Any], Any], plan: _Plan) -> None:
         """Let a row without a record count for the order of times, in which it stands all the same."""
@@ -268,7 +267,7 @@ class RowMapper:
 
     def _is_there(self, cell: Any) -> bool:
         if isinstance(cell, str):
-            text = seen(cell)
+            text = cell.strip() if cell.isascii() else seen(cell)
             return bool(text) and text not in self._mapping.empty
         return cell is not None
 

@@ -100,6 +100,12 @@ def _checked_names(items: tuple[str, ...]) -> tuple[str, ...]:
     return items
 
 
+def _one_at_least(items: tuple[str, ...]) -> tuple[str, ...]:
+    if not items:
+        raise ValueError("names no column: a record has a time and a value")
+    return items
+
+
 def _split(value: object) -> object:
     return split_items(value) if isinstance(value, str) else value
 
@@ -116,7 +122,9 @@ class MappingOptions(SourceOptions):
     entity: ColumnNames = Field(
         (), description="Columns that together name one thing; empty: the source is one thing."
     )
-    time: ColumnNames = Field(description="Column of when it was true, or several that hold its parts.")
+    time: Annotated[ColumnNames, AfterValidator(_one_at_least)] = Field(
+        description="Column of when it was true, or several that hold its parts."
+    )
     time_format: Annotated[str, AfterValidator(checked_form)] = Field(
         "iso", description="iso, unix, unix_ms, unix_us, unix_ns, or a pattern like %d.%m.%Y %H:%M."
     )
@@ -127,7 +135,7 @@ class MappingOptions(SourceOptions):
     finer_times: Finer = Field(
         "reject", description="What becomes of times finer than a microsecond: reject, or cut."
     )
-    values: Columns = Field(
+    values: Annotated[Columns, AfterValidator(_one_at_least)] = Field(
         description="our_name: Their column [unit], a number; (text), (json) keep such; * 0.001 multiplies."
     )
     attributes: Columns = Field((), description="Columns kept as context, likewise; text unless (number).")

@@ -336,6 +336,8 @@ def test_a_comma_in_quotes_or_brackets_parts_nothing():
         ({"values": "[kWh]"}, "names no column"),
         ({"values": None}, "Field required"),
         ({"time": None}, "Field required"),
+        ({"time": ""}, "names no column"),
+        ({"values": ""}, "names no column"),
         ({"entity": "A, A"}, "names a column twice"),
         ({"time_format": "%H:%M"}, "names no whole day"),
         ({"time_format": "DD.MM.YYYY"}, "is not a form of times"),
