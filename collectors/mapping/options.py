@@ -130,11 +130,9 @@ class MappingOptions(SourceOptions):
     )
     repeated_hour: RepeatedHour = Field(
         "reject",
-        description="An hour that comes twice: reject, first, second, or in_order (rows that ascend).",
+        description="Which of two hours is meant when clocks go back; in_order: as the rows before say.",
     )
-    finer_times: Finer = Field(
-        "reject", description="What becomes of times finer than a microsecond: reject, or cut."
-    )
+    finer_times: Finer = Field("reject", description="What becomes of times finer than a microsecond.")
     values: Annotated[Columns, AfterValidator(_one_at_least)] = Field(
         description="our_name: Their column [unit], a number; (text), (json) keep such; * 0.001 multiplies."
     )

@@ -92,6 +92,10 @@ def test_what_options_prints_lists_every_option_of_every_section(printed):
             assert field.description.split()[0] in printed
 
 
+def test_what_options_prints_names_the_words_that_an_option_may_take(printed):
+    assert "# Snowflake reads all three. One of: zstd | gzip | none\n#compression = zstd\n" in printed
+
+
 def test_what_options_prints_is_a_configuration_once_what_is_required_is_filled_in(printed, tmp_path):
     path = tmp_path / "config.ini"
     path.write_text(filled(printed), encoding="utf-8")

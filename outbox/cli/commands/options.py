@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 
@@ -32,7 +33,8 @@ def _section(name: str, model: type[Options], kind: str | None = None) -> Iterat
     yield f"\n[{name}]"
     defaults = model.model_construct().model_dump()
     for option, field in model.model_fields.items():
-        yield from textwrap.wrap(field.description or "", 96, initial_indent="# ", subsequent_indent="# ")
+        said = f"{field.description} {_choice(field.annotation)}".strip()
+        yield from textwrap.wrap(said, 96, initial_indent="# ", subsequent_indent="# ")
         if option == "collector" and kind:
             yield f"collector = {kind}"
         elif field.is_required():
@@ -40,3 +42,10 @@ def _section(name: str, model: type[Options], kind: str | None = None) -> Iterat
         else:
             value = defaults[option]
             yield f"#{option} = {'' if value is None else value}".rstrip()
+
+
+def _choice(annotation: Any) -> str:
+    """Return the words that an option may take, as a sentence; empty where it takes others too."""
+    if get_origin(annotation) is not Literal:
+        return ""
+    return f"One of: {' | '.join(str(word) or 'nothing' for word in get_args(annotation))}"
