@@ -1,6 +1,7 @@
 """What one cell becomes: a value, a part of an entity, or text that can be read back. No I/O."""
 
 import base64
+import math
 import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
@@ -76,8 +77,8 @@ def value_of(
     return text_of(cell)
 
 
-def text_of(cell: Any) -> str:
-    """Return a cell as text, numbers in their shortest form; ValueError for what has none."""
+def text_of(cell: Any) -> str:  # noqa: PLR0911 - a kind a line
+    """Return a cell as text: a number in its shortest form, a duration as 100:00:00.5; else ValueError."""
     match cell:
         case str():
             return cell.strip()
@@ -85,7 +86,7 @@ def text_of(cell: Any) -> str:
             return "true" if cell else "false"
         case int() if cell.bit_length() < 3 * MAX_NUMBER_CHARS:
             return str(cell)
-        case float() if abs(cell) >= EXACT_FLOATS:
+        case float() if math.isfinite(cell) and abs(cell) >= EXACT_FLOATS:
             raise ValueError(
                 f"may have been rounded: {cell!r} is beyond 2^53; have it exported as text to keep its digits"
             )
@@ -95,11 +96,22 @@ def text_of(cell: Any) -> str:
             return (text.rstrip("0").rstrip(".") if "." in text else text) if number else "0"
         case datetime() | date() | time():
             return cell.isoformat()
+        case timedelta():
+            return _clock(cell)
         case UUID():
             return str(cell)
         case Refused():
             raise ValueError(cell.problem)
     raise ValueError(f"is not a text: {shown(cell)}")
+
+
+def _clock(duration: timedelta) -> str:
+    """Return hours, minutes and seconds, as databases write a duration."""
+    seconds, micros = divmod(abs(duration) // timedelta(microseconds=1), 1_000_000)
+    minutes, seconds = divmod(seconds, 60)
+    fraction = f".{micros:06}".rstrip("0") if micros else ""
+    sign = "-" if duration < timedelta() else ""
+    return f"{sign}{minutes // 60:02}:{minutes % 60:02}:{seconds:02}{fraction}"
 
 
 def entity_of(parts: Sequence[str]) -> str:

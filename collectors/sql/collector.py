@@ -131,7 +131,7 @@ class _Reader:
 
     def pages(self, mark: Mark, window: Window | None) -> Iterator[Page]:
         """Yield the rows behind the mark, page by page."""
-        from collectors.sql.server import told  # noqa: PLC0415 - as above
+        from collectors.sql.server import shortened, told  # noqa: PLC0415 - as above
 
         bounds = self._bounds(mark, window)
         if bounds is None:
@@ -139,11 +139,14 @@ class _Reader:
         portion, reached, count = Portion(), mark, 0
         statement = self._query.rows(self._wanted, bounds, self._options.max_cell)
         asked = [*self._wanted, self._bookmark, self._tie_breaker]
-        forms = [number for number, column in enumerate(asked) if column and column.form == "instant"]
+        instants = [number for number, column in enumerate(asked) if column and column.form == "instant"]
+        singles = [number for number, column in enumerate(self._wanted) if column.form == "float"]
         for row in self._reading.rows(statement):
             *cells, large = tuple(row)
-            for number in forms:
+            for number in instants:
                 cells[number] = told(cells[number], asked[number])
+            for number in singles:
+                cells[number] = shortened(cells[number])
             *cells, value, tie = cells
             cells += [(value, tie)[number] for number in self._beside]
             if portion.is_full():

@@ -4,7 +4,7 @@ Invariant: a time before the year 1 or after 9999, `infinity`, `24:00`, an inter
 text in no known encoding become text instead of ending the query. Numbers inside of JSON are exact.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import DataError
 from psycopg.abc import AdaptContext, Buffer
@@ -17,6 +17,8 @@ from collectors.exact_json import ExactReader, Refused
 # Types of a fixed and small size, whose cells need no look at how large they are (pg_type.oid).
 TIME_TYPES = frozenset({1082, 1083, 1114, 1184, 1266})
 SMALL_TYPES = TIME_TYPES | {16, 20, 21, 23, 26, 700, 701, 790, 1186, 1700, 2950}
+FORMS: dict[Any, Literal["real", "money"]] = {700: "real", 790: "money"}
+"""What has to be asked for in another form; see server.Column."""
 
 _TIMES = ("date", "time", "timetz", "timestamp", "timestamptz", "interval")
 _TEXTS = ("text", "varchar", "bpchar", "name", "json", "jsonb", "xml")

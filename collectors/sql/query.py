@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    Double,
     Integer,
     LargeBinary,
+    Numeric,
     Select,
     Text,
     and_,
@@ -61,8 +63,8 @@ class Query:
         self._of = inner.c
         self._from = inner
         self._follows, self._tells = bookmark, tie_breaker
-        self._bookmark = self._of[bookmark.name] if bookmark else None
-        self._tie = self._of[tie_breaker.name] if tie_breaker else None
+        self._bookmark = self._key_of(bookmark)
+        self._tie = self._key_of(tie_breaker)
 
     def rows(self, columns: Sequence[Column], bounds: Bounds, max_cell: int) -> Select[Any]:
         """Select the cells of these columns, then bookmark, tie-breaker, and 1 where a cell was too large."""
@@ -75,8 +77,8 @@ class Query:
             cells.append(kept.label(f"c{number}"))
         large = or_(*[size > limit for size in sizes.values()]) if sizes else None
         marks = [
-            (self._told(self._follows) if self._follows else literal_column("NULL")).label("b"),
-            (self._told(self._tells) if self._tells else literal_column("NULL")).label("t"),
+            (self._mark(self._follows) if self._follows else literal_column("NULL")).label("b"),
+            (self._mark(self._tells) if self._tells else literal_column("NULL")).label("t"),
             (case((large, 1), else_=0) if large is not None else literal_column("0", Integer)).label("l"),
         ]
         statement = select(*cells, *marks).select_from(self._from).where(*self._conditions(bounds))
@@ -85,7 +87,7 @@ class Query:
 
     def newest(self) -> Select[Any]:
         """Select the largest bookmark."""
-        cell = self._told(self._follows) if self._follows else self._key
+        cell = self._mark(self._follows) if self._follows else self._key
         found = select(cell).select_from(self._from).where(self._key.is_not(None))
         return found.order_by(self._key.desc()).limit(1)
 
@@ -142,7 +144,19 @@ class Query:
                 return cell + literal_column("0e0")
             case "bits":
                 return cell + literal_column("0")
+            case "money":
+                return cast(cell, Numeric())
         return cell
+
+    def _mark(self, each: Column) -> ColumnElement[Any]:
+        """The cell as it is kept as a bookmark: `_key_of` is compared with it."""
+        return cast(self._of[each.name], Double()) if each.form == "real" else self._told(each)
+
+    def _key_of(self, each: Column | None) -> ColumnElement[Any] | None:
+        """What orders the rows: the column itself, whose index serves, unless no bound compares with it."""
+        if each is None:
+            return None
+        return self._mark(each) if each.form in ("real", "money") else self._of[each.name]
 
     def _size(self, cell: ColumnElement[Any]) -> ColumnElement[int]:
         match self._kind:

@@ -16,6 +16,7 @@ Invariants:
 import logging
 import re
 import sqlite3
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,7 +39,7 @@ from outbox.errors import OutboxError, PermanentError
 # What goes wrong while it closes a broken connection comes after what broke it, which is raised.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
-Form = Literal["", "instant", "float", "bits"]
+Form = Literal["", "instant", "float", "bits", "money", "real"]
 MAX_FETCHED_CELLS = 2_000
 _DRIVERS = {
     "postgresql": "postgresql+psycopg",
@@ -67,12 +68,13 @@ _BEGIN = {
     "sqlite": ("PRAGMA query_only = 1", "PRAGMA trusted_schema = 0"),
 }
 _MYSQL_TIMES = frozenset({7, 10, 12})  # TIMESTAMP, DATE, DATETIME: of the protocol's types of columns
-_MYSQL_FORMS: dict[int, Form] = {4: "float", 7: "instant", 16: "bits"}
+_MYSQL_FORMS: dict[Any, Form] = {4: "float", 7: "instant", 16: "bits"}
 _MYSQL_UNKNOWN_ZONE = 1298
 _MYSQL_LOCAL = re.compile(
     r"from_unixtime|\bnow\b|current_time|localtime|sysdate|curdate|curtime", re.IGNORECASE
 )
 _UTC = ("UTC", "Etc/UTC", "GMT", "Etc/GMT")
+_SINGLE = struct.Struct("f")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _STEPS_PER_LOOK = 10_000
@@ -81,8 +83,9 @@ _STEPS_PER_LOOK = 10_000
 class Column(NamedTuple):
     """A column of what is read; `small` says that no cell can be large, `time` that all are times.
 
-    `form` names what MySQL and MariaDB have to be asked for in another form, to be told all of it: their
-    protocol cuts a FLOAT to six digits, and tells a TIMESTAMP in the zone of the session.
+    `form` names what a server has to be asked for in another form, to be told all of it: MySQL's protocol
+    cuts a FLOAT to six digits and tells a TIMESTAMP in the zone of the session, PostgreSQL's tells money in
+    the signs of a country. A real of PostgreSQL, as a bookmark, is compared as the double that it is.
     """
 
     name: str
@@ -221,17 +224,17 @@ class Reading:
         probe = sqlalchemy.text(f"SELECT * FROM ({escaped(query)}) q WHERE 1 = :never")  # noqa: S608
         small: frozenset[int] = frozenset()
         times: frozenset[int] = frozenset()
+        forms: dict[Any, Form] = {}
         if self._options.kind == "postgresql":
-            from collectors.sql.postgres import SMALL_TYPES, TIME_TYPES  # noqa: PLC0415 - as above
+            from collectors.sql import postgres  # noqa: PLC0415 - as above
 
-            small, times = SMALL_TYPES, TIME_TYPES
+            small, times, forms = postgres.SMALL_TYPES, postgres.TIME_TYPES, {**postgres.FORMS}
         with self._server.translating():
             # The parameter has the driver send one statement and no more.
             found = self._execute(probe.bindparams(never=0))
             described = found.cursor.description if found.cursor else None
             found.close()
         found_names = {name for name, *_ in described or ()}
-        forms: dict[Any, Form] = {}
         if self._options.kind in ("mysql", "mariadb"):
             times, forms = _MYSQL_TIMES, _MYSQL_FORMS
         return [
@@ -312,6 +315,14 @@ def told(value: Any, column: Column | None) -> Any:
     if column is None or column.form != "instant" or not isinstance(value, (int, Decimal)):
         return value
     return _EPOCH + timedelta(microseconds=int(value * 1_000_000)) if value else "0000-00-00 00:00:00"
+
+
+def shortened(value: Any) -> Any:
+    """Return the six digits that MySQL's own client shows of a FLOAT, where they are all of it: 0.1."""
+    if not isinstance(value, float):
+        return value
+    short = float(f"{value:.6g}")
+    return short if short == value or _SINGLE.unpack(_SINGLE.pack(short)) == (value,) else value
 
 
 def _as_written(name: str, names: set[str]) -> str:

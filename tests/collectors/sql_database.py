@@ -31,8 +31,11 @@ class File:
         self.path = folder / "orders.db"
         self.url = f"sqlite:///{self.path}"
 
+    def connect(self):
+        return sqlite3.connect(self.path)
+
     def execute(self, statement, *rows):
-        with closing(sqlite3.connect(self.path)) as connection, connection:
+        with closing(self.connect()) as connection, connection:
             for row in rows or [()]:
                 connection.execute(statement, row)
 

@@ -297,7 +297,6 @@ REFUSED = [
     ("4713-01-01 BC", "timestamptz", "4713"),
     ("0001-01-01 BC", "date", "BC"),
     ("24:00", "time", "24:00"),
-    ("$12.50", "money", "12.50"),
     ('{"a": {"b": 1, "b": 2}}', "json", "has a key that stands twice: 'b'"),
     ("[" * 600 + "]" * 600, "jsonb", "is nested deeper than 64 levels"),
 ]
@@ -319,7 +318,7 @@ def test_a_value_that_no_record_can_hold_rejects_its_row_alone(database, written
 
 
 def valid(kind):
-    if "time" in kind or kind in ("money", "date"):
+    if "time" in kind or kind == "date":
         return "NULL"
     return "'7'" if kind.startswith("json") else "7"
 

@@ -1,7 +1,5 @@
 """Databases: an instant is an instant and a wall time a wall time, and numbers are those that the database holds."""
 
-import json
-import re
 import socket
 import subprocess
 import threading
@@ -14,10 +12,8 @@ import pytest
 
 from outbox.config.sections import NetworkOptions
 from outbox.errors import ConfigError, PermanentError, TransientError
-from outbox.record.page import normalise_page
-from tests.cli.conftest import REPOSITORY
 from tests.collectors.conftest import mariadb, postgres
-from tests.collectors.sql_database import NOW, Cluster, File, Maria, sql
+from tests.collectors.sql_database import NOW, Cluster, Maria, sql
 
 __all__ = ["mariadb", "postgres"]  # the fixtures
 
@@ -123,10 +119,15 @@ def test_both_hours_of_the_night_in_which_clocks_go_back_are_read_and_followed(r
 def test_a_float_is_the_number_that_the_database_holds(maria):
     """Reported as apache/flink-cdc#284 and ThingEngineer/PHP-MySQLi-Database-Class#751: six digits of it."""
     maria.execute("CREATE TABLE orders (id int, at datetime, f float)")
-    for number, text in enumerate(["1234567.8", "8.123456789", "16777216"]):
+    for number, text in enumerate(["1234567.8", "8.123456789", "16777216", "21.3"]):
         maria.execute(f"INSERT INTO orders VALUES ({number}, '2026-11-20', {text})")
     records, _ = found(sql(maria, time="at", values="f"))
-    assert [float(record.values["f"]) for record in records] == [1234567.75, 8.123456954956055, 16777216]
+    assert [float(record.values["f"]) for record in records] == [
+        1234567.75,
+        8.123456954956055,
+        16777216,
+        21.3,
+    ]
 
 
 def test_a_float_that_is_the_bookmark_skips_no_row(maria):
@@ -139,6 +140,51 @@ def test_a_float_that_is_the_bookmark_skips_no_row(maria):
     records, bookmark = found(source, bookmark)
     assert [record.entity for record in records] == ["2"]
     assert list(source.collect({"": bookmark})) == []
+
+
+def test_a_real_that_is_the_bookmark_skips_no_row_of_the_same_value(postgres):
+    """Reported as airbytehq/airbyte#44402: rows that share the cursor's value; 0.7 as a real is less than 0.7."""
+    database = Cluster(postgres)
+    database.execute("CREATE TABLE orders (id int, at timestamptz, f real)")
+    database.execute("INSERT INTO orders VALUES (1, '2026-11-20', 0.7)")
+    source = sql(database, time="at", values="f", bookmark="f", tie_breaker="id")
+    _, bookmark = found(source)
+    database.execute("INSERT INTO orders VALUES (2, '2026-11-20', 0.7)")
+    (record,), bookmark = found(source, bookmark)
+    assert (record.entity, record.values) == ("2", {"f": Decimal("0.7")})
+    assert list(source.collect({"": bookmark})) == []
+
+
+def test_money_is_its_number_whatever_signs_the_server_writes(postgres):
+    """Reported as pgjdbc/pgjdbc#3105 and graphile/postgraphile#800: as text it has signs of a locale's own."""
+    database = Cluster(postgres)
+    database.execute("CREATE TABLE orders (id int, at timestamptz, m money)")
+    database.execute("INSERT INTO orders VALUES (1, '2026-11-20', -1234567.89)")
+    source = sql(database, time="at", values="m", attributes="said: m", bookmark="m", tie_breaker="id")
+    (record,), bookmark = found(source)
+    assert (record.values, record.attributes) == (
+        {"m": Decimal("-1234567.89")},
+        {"said": Decimal("-1234567.89")},
+    )
+    database.execute("INSERT INTO orders VALUES (2, '2026-11-20', 3), (3, '2026-11-20', -1234567.89)")
+    records, _ = found(source, bookmark)
+    assert [record.entity for record in records] == ["3", "2"]
+
+
+def test_a_day_and_a_time_of_mariadb_are_one_time_and_a_duration_a_name(maria):
+    """Reported as duckdb/duckdb-mysql#178: a TIME of 00:00:00 taken for nothing."""
+    maria.execute("CREATE TABLE orders (id int, d date, t time, v time(1))")
+    maria.execute(
+        "INSERT INTO orders VALUES (1, '2026-11-20', '00:00', '-100:00:00.5'), (2, '2026-11-20', '24:00', 0)"
+    )
+    records, _ = found(
+        sql(maria, zone=HELSINKI, time="d, t", values="v", attributes="said: v (text)", entity="t")
+    )
+    assert [(record.entity, record.observed_at.hour, record.values["v"]) for record in records] == [
+        ("00:00:00", 22, Decimal("-360000.5")),
+        ("24:00:00", 22, 0),
+    ]
+    assert [record.attributes["said"] for record in records] == ["-100:00:00.5", "00:00:00"]
 
 
 def test_bits_are_numbers_and_a_zero_date_is_refused(maria):
@@ -243,37 +289,3 @@ def test_a_password_that_drivers_would_cut_is_refused():
     source = sql(None, url="postgresql://u@127.0.0.1:1/d", word="secret\0word", time="at", values="v")
     with pytest.raises(PermanentError, match="holds a NUL character"):
         list(source.collect({}))
-
-
-TYPES = [
-    (section.partition("\n")[0], *row)
-    for section in (REPOSITORY / "collectors" / "sql" / "README.md").read_text("utf-8").split("\n## ")[1:]
-    for row in re.findall(r"^\| (`.*?) \| `(.*)` \| (?:`(\(\w+\))`)? ?\| (.*) \|$", section, re.MULTILINE)
-]
-
-
-def test_the_table_of_types_is_read():
-    assert len(TYPES) > 45
-    assert {server for server, *_ in TYPES} == {"PostgreSQL", "MySQL and MariaDB", "SQLite"}
-
-
-@pytest.mark.parametrize(("server", "kinds", "written", "asked", "held"), TYPES)
-def test_the_table_of_types_says_what_becomes_of_each(request, tmp_path, server, kinds, written, asked, held):
-    if server == "SQLite":
-        database = File(tmp_path)
-    elif server == "PostgreSQL":
-        database = Cluster(request.getfixturevalue("postgres"))
-    else:
-        database = Maria(request.getfixturevalue("mariadb"))
-    for kind in re.findall(r"`(.*?)`", kinds):
-        database.execute("DROP TABLE IF EXISTS orders")
-        database.execute(f"CREATE TABLE orders (id int, at varchar(30), v {kind})")
-        ignored = "SET STATEMENT sql_mode = '' FOR " if "0000" in written else ""
-        database.execute(f"{ignored}INSERT INTO orders VALUES (1, '2026-11-20T05:00:00Z', {written})")
-        (page,) = sql(database, zone=HELSINKI, time="at", values=f"v {asked}").collect({})
-        done = normalise_page(page, customer="c", site="s", source="orders")
-        if held == "rejected":
-            assert len(done.rejected) == 1
-        else:
-            wanted = json.loads(held.strip("`"), parse_float=Decimal)
-            assert json.loads(done.entries[0].body, parse_float=Decimal)["values"] == {"v": wanted}
