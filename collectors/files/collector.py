@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import Field
@@ -31,6 +31,8 @@ from outbox.record import Page, Record, Rejected
 
 FILE, MODIFIED = "@file", "@modified"
 MAX_NAMED_FILES = 5
+MAY_GROW_S = 86_400.0
+"""A file that nobody has written for so long is taken as whole, its last line as well."""
 
 
 class FilesOptions(TableOptions):
@@ -41,6 +43,9 @@ class FilesOptions(TableOptions):
     recursive: Flag = Field(False, description="yes: sub-folders too.")
     settle: Duration = Field(60.0, description="A file is finished when it is unchanged for so long.")
     marker: str = Field("", description="A file is finished when another has its name and this: .done.")
+    last_line: Literal["auto", "wait", "read"] = Field(
+        "auto", description="One without an end waits for it; auto: for a day, or with a marker not at all."
+    )
 
 
 class Files:
@@ -123,6 +128,8 @@ class Files:
             extra=self._extra(file),
             place=start.place,
             order=order,
+            waits=self._may_grow(file),
+            note=lambda text: self._context.note(f"{file.name}: {text}"),
         )
         portion, place, silent = Portion(), start.place, 0
         try:
@@ -139,7 +146,18 @@ class Files:
             raise
         if silent:
             self._context.note(f"{file.name}: {silent:,} rows hold no value")
-        yield reading.page(portion, place, done=True)
+        if table.waiting:
+            until = "" if self._options.last_line == "wait" else " or the file is a day old"
+            self._context.note(f"{file.name}: {table.waiting}: it waits until it is whole{until} (last_line)")
+        # What waits is looked for again, also where the file stays as it is until it is old.
+        yield reading.page(portion, place, done=not table.waiting)
+
+    def _may_grow(self, file: Found) -> bool:
+        """Whether a line may still be missing its end: while the file is young, if nothing was said."""
+        if self._options.last_line != "auto":
+            return self._options.last_line == "wait"
+        age_s = self._context.now().timestamp() - file.modified_ns / 1e9
+        return not self._options.marker and -MAY_GROW_S <= age_s < MAY_GROW_S
 
     def _extra(self, file: Found) -> dict[str, Any]:
         """The columns that the source adds; a time that nobody asked for would make a bad row another one."""

@@ -3,12 +3,15 @@
 Invariants:
 - Each row knows its line, and the place behind it where reading can go on: whole lines alone are behind
   one, so that a last line without an end is read again when it has grown.
+- Where a file may still grow (`waits`), what its end may have cut is no row yet: a last line without an end,
+  unless it is a whole object of JSON, and a quote that is open. Every place stays before it.
 - A line that is too long, or not in the encoding, is a row with a problem; the next line is read as if
   nothing had been. A quote that is never closed costs its own line only: what it swallowed is read again.
 """
 
 import csv
 import io
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -22,6 +25,8 @@ MAX_ROW_CHARS = 1_000_000
 MAX_READ_AGAIN_CHARS = 64_000_000
 _SKIP_BYTES = 1_000_000
 _KEPT_OF_LONG = 1_000
+_OPEN_CHARS = 65_536
+"""A cell that a writer's buffer has cut is not open for longer; a stray quote is."""
 BOM = b"\xef\xbb\xbf"
 
 
@@ -55,18 +60,34 @@ class _Line(NamedTuple):
     place: Place  # behind it; that before it where its end is still to come
     problem: str
     is_whole: bool  # False: too long to be parsed at all
+    has_end: bool
 
 
 class Lines:
-    """The lines of a stream that begins at a place; `counts` says whether its bytes are counted."""
+    """The lines of a stream that begins at a place; `counts` says whether its bytes are counted.
+
+    With `waits` what may be cut at the end of the stream is left there, and `waiting` says then what it is.
+    With `header` the NUL characters that the first line begins with are passed over, and `nuls` counts them.
+    """
 
     def __init__(
-        self, stream: io.BufferedReader, encoding: str, place: Place = START, *, counts: bool = True
+        self,
+        stream: io.BufferedReader,
+        encoding: str,
+        place: Place = START,
+        *,
+        counts: bool = True,
+        waits: bool = False,
+        header: bool = False,
     ) -> None:
         self._stream = stream
         self._place = place
         self.encoding = encoding
         self.counts = counts
+        self.waits = waits
+        self.waiting = ""
+        self._header = header
+        self.nuls = 0
 
     def __iter__(self) -> Iterator[_Line]:
         return self
@@ -77,17 +98,27 @@ class Lines:
             raise StopIteration
         if len(raw) > MAX_LINE_BYTES:
             return self._too_long(raw)
-        number, place = self._behind(len(raw), ended=raw.endswith(b"\n"))
-        if number == 1 and raw.startswith(BOM):
-            raw = raw[len(BOM) :]
+        has_end = raw.endswith(b"\n")
+        number, place = self._behind(len(raw), ended=has_end)
+        if number == 1:
+            raw = self._without_marks(raw)
         try:
             text, problem = raw.decode(self.encoding), ""
         except UnicodeError as error:
             text = raw.decode("ascii", errors="backslashreplace")
             problem = f"is not in {self.encoding}: {_reason(error)}"
         if "\0" in text:
-            problem = problem or "holds a NUL character: damaged, or no text at all"
-        return _Line(text, number, before, place, problem, True)
+            problem = problem or "holds a NUL character: damaged, or not a text at all"
+        return _Line(text, number, before, place, problem, True, has_end)
+
+    def _without_marks(self, raw: bytes) -> bytes:
+        """Return the first line without a byte order mark, and without the hole that a truncated log has."""
+        raw = raw.removeprefix(BOM)
+        text = raw.lstrip(b"\0")
+        if not self._header or not text.strip():
+            return raw
+        self.nuls = len(raw) - len(text)
+        return text
 
     def _behind(self, length: int, *, ended: bool) -> tuple[int, Place]:
         number = self._place.line + 1
@@ -102,7 +133,11 @@ class Lines:
             length += len(raw)
         before = self._place
         number, place = self._behind(length, ended=bool(raw))
-        return _Line(kept, number, before, place, f"is longer than {MAX_LINE_BYTES:,} bytes", False)
+        problem = f"is longer than {MAX_LINE_BYTES:,} bytes"
+        return _Line(kept, number, before, place, problem, False, bool(raw))
+
+
+_KEPT_TEXT = re.compile(r'\s*="([^"]*)"\s*')
 
 
 class _SwallowsError(Exception):
@@ -110,15 +145,26 @@ class _SwallowsError(Exception):
 
 
 class CsvRows:
-    """The rows of CSV lines, the header's among them."""
+    """The rows of CSV lines, the header's among them.
 
-    def __init__(self, lines: Lines, *, delimiter: str, quote: str) -> None:
+    Where there is an `escape`, it takes the meaning from a quote, a delimiter, a line's end or itself that
+    stands behind it; before anything else it is text. A quote may stand behind spaces, and a cell that
+    reads ="00123", which keeps spreadsheets from making a number of it, is 00123.
+    """
+
+    def __init__(self, lines: Lines, *, delimiter: str, quote: str, escape: str = "") -> None:
         self._lines = lines
+        self._has_ended = False
         self._waiting: deque[_Line] = deque()
         self._taken: list[_Line] = []
         self._taken_chars = self._read_again_chars = 0
         self._dialect: dict[str, Any] = {"delimiter": delimiter, "strict": True}
         self._dialect |= {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+        self._dialect |= {"skipinitialspace": bool(quote) and delimiter != " ", "escapechar": escape or None}
+        self._escape = escape
+        self._literal = re.compile(
+            rf"{re.escape(escape)}(?:([{re.escape(delimiter + quote + escape)}\r\n])|)", re.DOTALL
+        )
         self._reader = self._new_reader()
 
     def __iter__(self) -> Iterator[Row]:
@@ -130,25 +176,44 @@ class CsvRows:
         try:
             cells = next(self._reader)
         except (csv.Error, _SwallowsError) as error:
+            if self._is_cut():
+                self._lines.waiting = "a quote is open at its end"
+                raise StopIteration from None
             return self._spoilt(str(error))
         first, last = self._taken[0], self._taken[-1]
-        problem = next((line.problem for line in self._taken if line.problem), "")
-        place = first.before if last.place == last.before else last.place
+        if not last.has_end and self._lines.waits:
+            self._lines.waiting = "its last line has no end"
+            raise StopIteration
+        if '="' in first.text or len(self._taken) > 1:
+            cells = [match[1] if (match := _KEPT_TEXT.fullmatch(cell)) else cell for cell in cells]
+        problem = first.problem or next((line.problem for line in self._taken if line.problem), "")
+        place = last.place if last.has_end else first.before
         return Row(cells, first.number, place, problem, self._taken_chars)
 
+    def _is_cut(self) -> bool:
+        """Whether the row goes on where the file ends, and may be whole when it has grown."""
+        return self._lines.waits and self._has_ended and self._taken_chars <= _OPEN_CHARS
+
     def _new_reader(self) -> Iterator[list[str]]:
+        self._has_ended = False
         return csv.reader(self._feed(), **self._dialect)
 
     def _feed(self) -> Iterator[str]:
         while True:
             line = self._waiting.popleft() if self._waiting else next(self._lines, None)
             if line is None:
+                self._has_ended = True
                 return
             self._taken.append(line)
             self._taken_chars += len(line.text)
             if not line.is_whole or (self._taken_chars > MAX_ROW_CHARS and len(self._taken) > 1):
                 raise _SwallowsError
-            yield line.text
+            yield self._escaped(line.text) if self._escape and self._escape in line.text else line.text
+
+    def _escaped(self, text: str) -> str:
+        """Return a line whose escapes that take the meaning from nothing are written twice: they are text."""
+        twice = 2 * self._escape
+        return self._literal.sub(lambda match: match[0] if match[1] else twice, text)
 
     def _spoilt(self, reason: str) -> Row:
         """Give up the first line alone; the lines behind it are read again as rows of their own."""
@@ -177,6 +242,9 @@ def ndjson_rows(lines: Lines) -> Iterator[Row]:
                 found, problem = as_row(*reader.read(line.text))
             except ValueError as error:
                 problem = f"is not JSON: {error}"
+        if lines.waits and not line.has_end and found is None:
+            lines.waiting = "its last line has no end"
+            return
         cells: Sequence[Any] | dict[str, Any] = [line.text.rstrip("\r\n")] if found is None else found
         yield Row(cells, line.number, line.place, problem, len(line.text))
 

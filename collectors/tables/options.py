@@ -52,6 +52,9 @@ class TableOptions(MappingOptions):
         "", description="CSV: what parts the cells, a sign or tab; empty: a comma, and in .tsv a tab."
     )
     quote: Literal['"', "'", "none"] = Field('"', description="CSV: the sign around cells; none: it is text.")
+    escape: Literal["none", "\\"] = Field(
+        "none", description="CSV: \\ where a backslash takes the meaning from a quote in a cell."
+    )
     header: Annotated[int, Field(ge=0, le=1_000)] = Field(
         1, description="CSV, workbook: the header's line; 0: none, columns are named 1, 2, 3."
     )

@@ -6,9 +6,13 @@ Invariants:
   no lines), behind as many lines or rows.
 - A row that is no record is rejected with its line, and the next one is read. What is wrong with the whole
   table (no such column, another encoding, a bomb) is a PermanentError, which does not name the table.
+- A header that comes again says nothing; one with other columns ends the table, whose rows behind it would
+  be read under the wrong names.
+- An object without the key of any value is rejected: a key that was renamed makes no source silent.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as ByName
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,12 +28,13 @@ from collectors.mapping.times import Order
 from collectors.tables.json import ArrayElements, as_row, read_document
 from collectors.tables.lines import START, CsvRows, Lines, Place, Row, ndjson_rows
 from collectors.tables.options import DELIMITERS, HEADER, VALUE, TableOptions
-from collectors.tables.unpack import ARCHIVES, SUFFIXES, as_text, require_unpacked, unpacked
+from collectors.tables.unpack import ARCHIVES, SUFFIXES, as_text, require_unpacked, unpacked, with_newlines
 from collectors.tables.workbook import sheet_rows
 from outbox.errors import PermanentError
 from outbox.record import Record, Rejected
 
 MAX_COLUMNS = 20_000
+MAX_NAMED_KEYS = 20
 SAMPLE_ROWS, SAMPLE_CHARS = 1_000, 4_000_000
 """Objects name their columns each for itself: so many are looked at to know the columns there are."""
 _FORMATS = {
@@ -80,13 +85,15 @@ def kind_of(name: str, options: TableOptions) -> Kind:
     return Kind(found, packing, "\t" if suffix in (".tsv", ".tab") else ",")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Table:
     """A table to be read, from the place on: its bytes, its name, and where it is (`origin`, in few texts).
 
     `extra` holds columns that the caller adds; their names begin with @. A stream that is to be read from
-    an offset is seekable. `order` is what came before the place, where rows ascend; it is true behind each
-    outcome's place as that is yielded.
+    an offset is seekable. With `waits` the table may still grow, if it is one to which lines are appended:
+    what its end may have cut is left there, and `waiting` says then what it is. `order` is what came before
+    the place, where rows ascend; it is true behind each outcome's place as that is yielded. `note` takes a
+    sentence on what looks odd.
     """
 
     stream: IO[bytes]
@@ -97,6 +104,9 @@ class Table:
     extra: ByName[str, Any] = field(default_factory=dict)
     place: Place = START
     order: Order | None = None
+    waits: bool = False
+    note: Callable[[str], None] = lambda _text: None
+    waiting: str = field(default="", init=False)
 
     def __iter__(self) -> Iterator[Outcome]:
         """Yield what each row becomes; PermanentError says what is wrong with the whole table."""
@@ -118,11 +128,14 @@ class Table:
         require_unpacked(stream, kind.packing)
         text, encoding, has_offsets = as_text(stream, self.options.encoding)
         counts = has_offsets and kind.grows
-        lines = Lines(text, encoding, counts=counts)
-        if kind.format == "csv":
-            yield from self._csv(lines, kind)
-        elif kind.format == "ndjson":
-            yield from self._objects(ndjson_rows(lines), "line", lines)
+        if kind.format != "json":
+            has_lone_returns = _has_lone_returns(text, self.options.quote)
+            text = with_newlines(text) if has_lone_returns else text
+            has_header = kind.format == "csv" and self.options.header > 0
+            lines = Lines(text, encoding, counts=counts, waits=self.waits and kind.grows, header=has_header)
+            reading = _Reading(lines, has_lone_returns)
+            yield from self._csv(reading, kind) if kind.format == "csv" else self._ndjson(reading)
+            self.waiting = reading.waiting
         else:
             records = self.options.records
             elements = (
@@ -132,31 +145,84 @@ class Table:
             )
             yield from self._objects(_elements(elements), "row")
 
-    def _csv(self, lines: Lines, kind: Kind) -> Iterator[Outcome]:
+    def _csv(self, reading: "_Reading", kind: Kind) -> Iterator[Outcome]:
         options = self.options
         delimiter = DELIMITERS.get(options.delimiter, options.delimiter) or kind.delimiter
-        quote = "" if options.quote == "none" else options.quote
+        quote, escape = ("" if sign == "none" else sign for sign in (options.quote, options.escape))
+
+        def rows_of(lines: Lines) -> CsvRows:
+            return CsvRows(lines, delimiter=delimiter, quote=quote, escape=escape)
+
+        lines = reading.lines
         for _ in range(options.header - 1):
             next(lines, None)
-        rows: Iterator[Row] = CsvRows(lines, delimiter=delimiter, quote=quote)
+        rows: Iterator[Row] = rows_of(lines)
         if self._goes_on_in(lines):
             header = list(islice(rows, 1))
-            rows = chain(header, CsvRows(self._from_place(lines), delimiter=delimiter, quote=quote))
-        yield from self._cells(rows, "line")
+            rows = chain(header, rows_of(self._from_place(reading)))
+        yield from self._cells(rows, "line", lines)
+
+    def _ndjson(self, reading: "_Reading") -> Iterator[Outcome]:
+        rows = ndjson_rows(reading.lines)
+        if self._goes_on_in(reading.lines):
+            yield from self._objects(rows, "line", lambda: ndjson_rows(self._from_place(reading)))
+        else:
+            yield from self._objects(rows, "line")
 
     def _goes_on_in(self, lines: Lines) -> bool:
         return lines.counts and self.place.offset > 0
 
-    def _from_place(self, lines: Lines) -> Lines:
+    def _from_place(self, reading: "_Reading") -> Lines:
         """The lines behind the place; what was read before it, a header, is let go."""
         self.stream.seek(self.place.offset)
-        return Lines(unpacked(self.stream, ""), lines.encoding, self.place)
+        stream = unpacked(self.stream, "")
+        if reading.has_lone_returns:
+            stream = with_newlines(stream)
+        before = reading.lines
+        reading.lines = Lines(stream, before.encoding, self.place, waits=before.waits)
+        return reading.lines
 
-    def _cells(self, rows: Iterator[Row], unit: str) -> Iterator[Outcome]:
+    def _cells(self, rows: Iterator[Row], unit: str, lines: Lines | None = None) -> Iterator[Outcome]:
         """Map rows of cells, of which the first one is the header."""
         first = next(rows, None)
         if first is None:
             return
+        self._require_readable(first, unit)
+        names, again = [_name(cell) for cell in first.cells], None
+        if self.options.header:
+            again = _HeaderAgain(names, self.mapping.needed)
+        else:
+            names, rows = [str(number) for number in range(1, len(first.cells) + 1)], chain([first], rows)
+        melt = _Melt(names, self.options.wide, self.mapping.needed) if self.options.wide else None
+        columns = [*self.extra, *(melt.columns if melt else names)]
+        mapper = self._bind_cells(columns, names)
+        extra, before = list(self.extra.values()), self.place
+        if lines and lines.nuls and not self.place.line:
+            problem = f"begins with {lines.nuls:,} NUL characters: what stood there is lost"
+            yield Outcome(mapper.reject(problem, [], {**self.origin, unit: 1}, is_row=False), self.place)
+        width = len(names)
+        least = width - next((n for n, name in enumerate(reversed(names)) if name.strip()), 0)
+        for row in rows:
+            if row.line <= self.place.line:
+                continue
+            origin, cells = {**self.origin, unit: row.line}, row.cells
+            if least <= len(cells) < width:
+                cells = [*cells, *[""] * (width - len(cells))]
+            if row.problem:
+                yield Outcome(mapper.reject(row.problem, cells, origin, is_row=False), row.place)
+            elif (again and again.is_in(cells, row.line, unit)) or (len(cells) < width and _is_blank(cells)):
+                yield Outcome(None, row.place)
+            elif melt and len(cells) < width:
+                problem = f"the row has {len(cells):,} cells, and {width:,} columns"
+                yield Outcome(mapper.reject(problem, cells, origin, is_row=False), row.place)
+            elif melt:
+                yield from melt.outcomes(row._replace(cells=cells), before, mapper, extra, origin)
+            else:
+                yield Outcome(mapper([*extra, *cells], origin), row.place)
+            before = row.place
+
+    def _require_readable(self, first: Row, unit: str) -> None:
+        """Raise PermanentError for a first row without which nobody knows the columns."""
         if first.problem:
             what = "header" if self.options.header else "first row"
             hint = (
@@ -169,29 +235,6 @@ class Table:
             )
         if len(first.cells) > MAX_COLUMNS:
             raise PermanentError(f"has {len(first.cells):,} columns; the limit is {MAX_COLUMNS:,}")
-        names = [_name(cell) for cell in first.cells]
-        if not self.options.header:
-            names, rows = [str(number) for number in range(1, len(first.cells) + 1)], chain([first], rows)
-        melt = _Melt(names, self.options.wide, self.mapping.needed) if self.options.wide else None
-        columns = [*self.extra, *(melt.columns if melt else names)]
-        mapper = self._bind_cells(columns, names)
-        extra, before = list(self.extra.values()), self.place
-        for row in rows:
-            if row.line <= self.place.line:
-                continue
-            origin = {**self.origin, unit: row.line}
-            if row.problem:
-                yield Outcome(mapper.reject(row.problem, row.cells, origin, is_row=False), row.place)
-            elif len(row.cells) < len(names) and _is_blank(row.cells):
-                yield Outcome(None, row.place)
-            elif melt and len(row.cells) < len(names):
-                problem = f"the row has {len(row.cells):,} cells, and {len(names):,} columns"
-                yield Outcome(mapper.reject(problem, row.cells, origin, is_row=False), row.place)
-            elif melt:
-                yield from melt.outcomes(row, before, mapper, extra, origin)
-            else:
-                yield Outcome(mapper([*extra, *row.cells], origin), row.place)
-            before = row.place
 
     def _bind_cells(self, columns: Sequence[str], names: Sequence[str]) -> RowMapper:
         try:
@@ -202,43 +245,98 @@ class Table:
                 error.hint = f"it has one column only: is delimiter = {word} meant?"
             raise
 
-    def _objects(self, rows: Iterator[Row], unit: str, lines: Lines | None = None) -> Iterator[Outcome]:
+    def _objects(
+        self, rows: Iterator[Row], unit: str, behind: Callable[[], Iterator[Row]] | None = None
+    ) -> Iterator[Outcome]:
         """Map objects. A column that no object of the sample has is missing, if no record can do without.
 
-        The sample is the table's beginning, also where reading goes on behind it.
+        The sample is the table's beginning, also where reading goes on `behind` it.
         """
         sample, damage = _sample(rows)
         if not sample and not damage:
             return
         try:
-            mapper = self._bind_objects(sample)
+            mapper, optional = self._bind_objects(sample)
         except PermanentError as error:
             raise damage or error from error
-        rows = chain(sample, [] if damage else rows)
-        if lines and self._goes_on_in(lines):
-            rows = ndjson_rows(self._from_place(lines))
+        rows = behind() if behind else chain(sample, [] if damage else rows)
+        values = [column.column for column in self.mapping.values]
+        unseen, objects = set(optional), 0
         for row in rows:
             if row.line <= self.place.line:
                 continue
             origin = {**self.origin, unit: row.line}
             if row.problem or not isinstance(row.cells, dict):
                 yield Outcome(mapper.reject(row.problem, row.cells, origin, is_row=False), row.place)
-            else:
-                yield Outcome(mapper({**row.cells, **self.extra}, origin), row.place)
+                continue
+            objects += 1
+            cells = {**row.cells, **self.extra}
+            if unseen:
+                unseen -= {tidy(name) for name in row.cells}
+            found = mapper(cells, origin)
+            if found is None and not any(optional.get(name) in cells for name in values):
+                found = mapper.reject(_without(values, row.cells), cells, origin)
+            yield Outcome(found, row.place)
+        if objects and unseen:
+            self.note(
+                f"none of its {objects:,} new rows has {', '.join(sorted(unseen))}: renamed, or mistyped?"
+            )
         if damage:  # what stands before it was read
             raise damage
 
-    def _bind_objects(self, sample: Sequence[Row]) -> RowMapper:
+    def _bind_objects(self, sample: Sequence[Row]) -> tuple[RowMapper, dict[str, str]]:
+        """Return what maps the objects, and of each value and attribute how its key is spelt."""
         objects = [row.cells for row in sample if isinstance(row.cells, dict)]
         if not objects:
             problem = printable(sample[0].problem) if sample else "is missing"
             raise PermanentError(f"has no row that can be read: the first one {problem}")
         names = dict.fromkeys(chain(self.extra, *objects))
-        there = {tidy(name) for name in names}
+        spelt = {tidy(name): name for name in names}
         values = {column.column for column in self.mapping.values}
-        needed = {*self.mapping.entity, *self.mapping.time, *(values if not values & there else ())}
-        absent = [name for name in self.mapping.needed if name not in there and name not in needed]
-        return self.mapping.bind([*names, *absent], self.order)
+        needed = {*self.mapping.entity, *self.mapping.time, *(values if not values & spelt.keys() else ())}
+        absent = [name for name in self.mapping.needed if name not in spelt and name not in needed]
+        said = (*self.mapping.values, *self.mapping.attributes)
+        optional = {column.column: spelt.get(column.column, column.column) for column in said}
+        return self.mapping.bind([*names, *absent], self.order), optional
+
+
+class _Reading:
+    """The lines that are read last, and whether a carriage return alone ends them."""
+
+    def __init__(self, lines: Lines, has_lone_returns: bool) -> None:
+        self._first = self.lines = lines
+        self.has_lone_returns = has_lone_returns
+
+    @property
+    def waiting(self) -> str:
+        """What waits at the end of the lines; empty where nothing does."""
+        return self.lines.waiting or self._first.waiting
+
+
+class _HeaderAgain:
+    """Finds the header in rows behind it: tables that were written one behind the other."""
+
+    def __init__(self, names: Sequence[str], needed: Sequence[str]) -> None:
+        self._names = _trimmed(names)
+        self._needed = {name for name in needed if not name.startswith("@")}
+        self._words = {*names, *self._names} - {""}
+
+    def is_in(self, cells: Iterable[Any], line: int, unit: str) -> bool:
+        """Return whether a row is the header; PermanentError for one that names other columns.
+
+        It is asked of every row, and mostly sees that a row is none from no cell being a column's name.
+        """
+        if self._words.isdisjoint(cells):
+            return False
+        found = _trimmed(cells)
+        if found == self._names:
+            return True
+        if len(self._needed) > 1 and self._needed <= set(found):
+            raise PermanentError(
+                f"has another header in {unit} {line:,}, with other columns than the first one",
+                hint="the rows before it are read; make a file of its own of those from there on",
+            )
+        return False
 
 
 class _Melt:
@@ -270,6 +368,30 @@ class _Melt:
             name = self._names[number]
             yield Outcome(mapper([*kept, name, cells[number]], {**origin, "column": name}), before)
         yield Outcome(None, row.place)
+
+
+def _has_lone_returns(stream: IO[bytes], quote: str) -> bool:
+    """Return whether the first line ends with a carriage return alone, as old programs for the Mac write."""
+    start = stream.peek(0)  # type: ignore[attr-defined] # a BufferedReader
+    if b"\r" not in start:
+        return False
+    if quote != "none":
+        start = re.sub(quote.encode() + b"[^%b]*" % quote.encode() + quote.encode(), b"", start)
+    end = re.search(rb"\r\n|\r(?=.)|\n", start, re.DOTALL)
+    return end is not None and end[0] == b"\r"
+
+
+def _without(values: Sequence[str], found: ByName[str, Any]) -> str:
+    shown = ", ".join(printable(name)[:60] for name in list(found)[:MAX_NAMED_KEYS]) or "no key"
+    return f"none of {', '.join(values)} is there, but {shown}"
+
+
+def _trimmed(cells: Iterable[Any]) -> list[str]:
+    """Return cells as names of columns, without those at the end that are empty."""
+    names = [tidy(_name(cell)) for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
 def _sample(rows: Iterator[Row]) -> tuple[list[Row], PermanentError | None]:

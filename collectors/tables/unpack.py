@@ -145,6 +145,11 @@ def as_text(stream: io.BufferedReader, encoding: str) -> tuple[io.BufferedReader
     return io.BufferedReader(_Source(read), _CHUNK_BYTES), "utf-8", False
 
 
+def with_newlines(stream: io.BufferedReader) -> io.BufferedReader:
+    """Return the stream with a newline for each carriage return: byte for byte, so that offsets stay."""
+    return io.BufferedReader(_Source(lambda size: stream.read1(size).replace(b"\r", b"\n")), _CHUNK_BYTES)
+
+
 def is_ascii_compatible(encoding: str) -> bool:
     """Return whether line ends and delimiters are the single bytes that they are in ASCII."""
     plain = "\n\r\t\",;|' 09azAZ"
