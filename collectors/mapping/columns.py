@@ -91,7 +91,7 @@ class Mapping:
                 f"has the column {', '.join(twice)} more than once",
                 hint="nobody can say which is meant: have the export name its columns differently",
             )
-        return RowMapper(self, tidied, order)
+        return RowMapper(self, columns, order)
 
     def reread(self, raw: str) -> Record | Rejected | None:
         """Return what a rejected row is under this mapping: a record, rejected still, or nothing to say.
@@ -126,15 +126,16 @@ class RowMapper:
     def __init__(self, mapping: Mapping, columns: Sequence[str], order: Order | None = None) -> None:
         self._mapping = mapping
         self._order = order
-        self._columns = columns
-        tidied = [tidy(column) for column in columns]
+        self._columns = tidied = [tidy(column) for column in columns]
         self._by_number = self._plan({name: number for number, name in enumerate(tidied)})
         self._by_name = self._plan(dict(zip(tidied, columns, strict=True)))
         counts = Counter(tidied)
         self._once = [number for number, name in enumerate(tidied) if counts[name] == 1]
         needed = set(mapping.needed)
-        self._needed = [name for name, known in zip(columns, tidied, strict=True) if known in needed]
-        self._shown = dict.fromkeys([*self._needed, *columns[:MAX_SHOWN_COLUMNS]])
+        self._needed = [name for name in tidied if name in needed]
+        spelt = [name for name, known in zip(columns, tidied, strict=True) if known in needed]
+        self._shown = dict.fromkeys([*spelt, *columns[:MAX_SHOWN_COLUMNS]])
+        self._tidied = {columns[number]: tidied[number] for number in self._once}
         self._added = sum(name.startswith("@") for name in tidied)  # by the source, not by the table
         self._width = len(columns) - self._added
         self._units: dict[tuple[str, ...], dict[str, str]] = {}
@@ -288,7 +289,7 @@ class RowMapper:
     def _by_column(self, row: Sequence[Any] | Row[str, Any]) -> dict[str, Any]:
         """The row by its columns' names; of two columns of one name there is none."""
         if isinstance(row, Row):
-            return {name: row.get(name) for name in self._shown | dict.fromkeys(row)}
+            return {self._tidied.get(name, name): row.get(name) for name in self._shown | dict.fromkeys(row)}
         return {self._columns[number]: row[number] for number in self._once if number < len(row)}
 
     def _raw(self, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any], *, is_row: bool) -> str:

@@ -430,3 +430,17 @@ def test_a_workbook_may_be_let_go_before_its_end():
     rows = tables_excel.sheet_rows(io.BytesIO(workbook(*[[number] for number in range(1_000)])), "")
     assert next(rows) == [0]
     rows.close()
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\u00a0", " "])
+def test_keys_with_marks_that_nobody_sees_are_the_columns(mark):
+    """They were known as columns, and each row was asked for the key without its mark: all said nothing."""
+    found = {f"{mark}{name}": value for name, value in JSON_ROW.items()}
+    for name, content in (
+        ("t.ndjson", json.dumps(found)),
+        ("t.json", json.dumps([found], ensure_ascii=False)),
+    ):
+        assert only(content, name).values == {"t": Decimal("1.5")}
+    records, rejected, _ = read(json.dumps(found | {f"{mark}Temp": "x"}), "t.ndjson")
+    assert not records
+    assert json.loads(rejected[0].raw)["row"] == {**JSON_ROW, "Temp": "x"}
