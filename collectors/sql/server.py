@@ -22,9 +22,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 import sqlalchemy
 from sqlalchemy.engine import Connection, CursorResult, Engine
@@ -70,8 +72,15 @@ _BEGIN = {
 _MYSQL_TIMES = frozenset({7, 10, 12})  # TIMESTAMP, DATE, DATETIME: of the protocol's types of columns
 _MYSQL_FORMS: dict[Any, Form] = {4: "float", 7: "instant", 16: "bits"}
 _MYSQL_UNKNOWN_ZONE = 1298
+# What may make a local time of an instant, or compare it with one: whatever is not known to leave it alone.
 _MYSQL_LOCAL = re.compile(
-    r"from_unixtime|\bnow\b|current_time|localtime|sysdate|curdate|curtime", re.IGNORECASE
+    r"(?<![\w`])(?!(?:count|sum|avg|min|max|round|abs|in|and|or|on|where|not|exists|from|join|as|using|over|by"
+    r"|row_number|utc_timestamp)\b)\w+\s*\(|\b(?:case|union|interval|current_\w+|localtime\w*)\b|['\"]\d{4}-\d",
+    re.IGNORECASE,
+)
+_MYSQL_IS_VIEW = (
+    "SELECT 1 FROM information_schema.views "
+    "WHERE table_name = :name AND table_schema = coalesce(nullif(:schema, ''), database())"
 )
 _UTC = ("UTC", "Etc/UTC", "GMT", "Etc/GMT")
 _SINGLE = struct.Struct("f")
@@ -208,7 +217,7 @@ class Reading:
         monotonic: Callable[[], float],
     ) -> None:
         self._server = server
-        self._zone = (options.timezone or context.timezone).key
+        self._zone = options.timezone or context.timezone
         self._note = context.note
         self._options = options
         self._monotonic = monotonic
@@ -268,7 +277,7 @@ class Reading:
     def _begin(self) -> None:
         seconds = int(self._options.statement_timeout)
         for statement in _BEGIN[self._options.kind]:
-            said = statement.format(s=seconds, ms=seconds * 1_000, zone=self._zone)
+            said = statement.format(s=seconds, ms=seconds * 1_000, zone=self._zone.key)
             self._connection.execute(sqlalchemy.text(said))
         if self._options.kind in ("mysql", "mariadb"):
             self._enter_zone()
@@ -278,29 +287,42 @@ class Reading:
                 file.set_progress_handler(lambda: self._monotonic() > self._deadline, _STEPS_PER_LOOK)
 
     def _enter_zone(self) -> None:
-        """Have MySQL compute local times in the source's zone, if it knows that; else in UTC, and say so."""
-        zone, enter = self._zone, sqlalchemy.text("SET time_zone = :zone")
-        if zone not in _UTC:
+        """Have MySQL compute local times in the source's zone, by name or as its own; else in UTC."""
+        enter = sqlalchemy.text("SET time_zone = :zone")
+        for name in () if self._zone.key in _UTC else (self._zone.key, "SYSTEM"):
             try:
-                self._connection.execute(enter, {"zone": zone})
+                self._connection.execute(enter, {"zone": name})
             except DBAPIError as error:
                 if not error.orig or error.orig.args[:1] != (_MYSQL_UNKNOWN_ZONE,):
                     raise
             else:
-                return
+                if name != "SYSTEM" or self._has_clocks_of_its_own():
+                    return
         self._connection.execute(enter, {"zone": "+00:00"})
-        if zone in _UTC:
-            return
+        if self._zone.key not in _UTC:
+            self._refuse_local_times()
+
+    def _has_clocks_of_its_own(self) -> bool:
+        """Return whether the session's clocks, the server's own, are those of the source's zone."""
+        seconds = _probes(self._zone)
+        asked = ", ".join(f"from_unixtime({second})" for second in seconds)
+        found = self._connection.execute(sqlalchemy.text(f"SELECT {asked}")).one()
+        return list(found) == [
+            datetime.fromtimestamp(second, self._zone).replace(tzinfo=None, fold=0) for second in seconds
+        ]
+
+    def _refuse_local_times(self) -> None:
+        """Raise PermanentError for a query that may compute in a zone unknown to the server; note a view."""
+        said = f"the server does not know the time zone {self._zone.key}"
         advice = "load the server's time zone tables (mysql_tzinfo_to_sql)"
         if _MYSQL_LOCAL.search(self._options.query):
-            raise PermanentError(
-                f"the server does not know the time zone {zone}, in which the query computes times",
-                hint=advice,
-            )
-        self._note(
-            f"the server does not know the time zone {zone}: what a view or a query makes of a TIMESTAMP is "
-            f"in UTC there; {advice}"
-        )
+            raise PermanentError(f"{said}, in which the query computes times", hint=advice)
+        schema, _, name = self._options.table.replace("`", "").replace('"', "").rpartition(".")
+        is_view = self._connection.execute(
+            sqlalchemy.text(_MYSQL_IS_VIEW), {"name": name, "schema": schema}
+        ).first()
+        if is_view:
+            self._note(f"{said}: what a view makes of a TIMESTAMP is in UTC there; {advice}")
 
     def _execute(self, statement: Any) -> CursorResult[Any]:
         self._restart_clock()
@@ -308,6 +330,26 @@ class Reading:
 
     def _restart_clock(self) -> None:
         self._deadline = self._monotonic() + self._options.statement_timeout
+
+
+@cache
+def _probes(zone: ZoneInfo) -> tuple[int, ...]:
+    """Return the seconds since 1970 at which a zone's clocks change, those before, and some between."""
+
+    def offset(second: int) -> timedelta | None:
+        return datetime.fromtimestamp(second, zone).utcoffset()
+
+    found: list[int] = []
+    for day in range(10_957, 24_800):  # from the year 2000
+        low, high = day * 86_400, (day + 1) * 86_400
+        if day % 60 == 0:
+            found.append(low)
+        if (before := offset(low)) != offset(high):
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if offset(middle) == before else (low, middle)
+            found += [low, high]
+    return tuple(found)
 
 
 def told(value: Any, column: Column | None) -> Any:

@@ -140,7 +140,7 @@ class Maria:
             self.execute("REPLACE INTO orders VALUES (%s, %s, %s, %s)", *rows)
 
 
-def sql(database, *, word="", now=lambda: NOW, zone="UTC", network=None, **options):
+def sql(database, *, word="", now=lambda: NOW, zone="UTC", network=None, note=lambda _text: None, **options):
     """An SQL source, with options as an INI file has them: as text."""
     url = options.pop("url", database.url if database else "")
     if not url.startswith("sqlite"):
@@ -151,7 +151,7 @@ def sql(database, *, word="", now=lambda: NOW, zone="UTC", network=None, **optio
     options = {"entity": "id", "time": "changed", "values": "total [EUR]", **options}
     model = Sql.Options(collector="sql", url=url, **options)
     context = Context(
-        "orders", ZoneInfo(zone), None, lambda _reference: word, now, network or NetworkOptions()
+        "orders", ZoneInfo(zone), None, lambda _reference: word, now, network or NetworkOptions(), note
     )
     return Sql(model, context)
 

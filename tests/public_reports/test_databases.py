@@ -14,6 +14,7 @@ from outbox.config.sections import NetworkOptions
 from outbox.errors import ConfigError, PermanentError, TransientError
 from tests.collectors.conftest import mariadb, postgres
 from tests.collectors.sql_database import NOW, Cluster, Maria, sql
+from tests.support import mariadb as mariadb_server
 
 __all__ = ["mariadb", "postgres"]  # the fixtures
 
@@ -80,17 +81,54 @@ def test_what_a_query_makes_of_an_instant_is_as_the_servers_own_client_shows_it(
     assert record.attributes["cast_at"] == AT
 
 
-def test_a_query_that_computes_times_in_a_zone_that_the_server_does_not_know_is_refused(maria):
+@pytest.mark.parametrize(
+    "computed",
+    [
+        "from_unixtime(1767225600)",
+        "ts + INTERVAL 1 HOUR",
+        "date_format(ts, '%Y-%m-%d %H:%i')",
+        "CAST(ts AS datetime)",
+        "date (ts)",
+        "CASE WHEN ts > '2026-11-20 06:00' THEN dt END",
+        "coalesce(ts, dt)",
+        "if(v = 1, ts, dt)",
+        "CURRENT_TIMESTAMP",
+    ],
+)
+def test_a_query_that_computes_times_in_a_zone_that_the_server_does_not_know_is_refused(maria, computed):
     made(maria)
-    source = sql(
-        maria,
-        zone=maria.zone,
-        query="SELECT id, v, from_unixtime(1767225600) AS at FROM orders",
-        time="at",
-        values="v",
-    )
+    query = f"SELECT id, v, {computed} AS at FROM orders"
     with pytest.raises(PermanentError, match="does not know the time zone Europe/Tallinn"):
-        list(source.collect({}))
+        list(sql(maria, zone=maria.zone, query=query, time="at", values="v").collect({}))
+    plain = "SELECT id, max(v) AS v, max(ts) AS at FROM orders WHERE (id IN (1, 2) AND v > 0) GROUP BY id"
+    (record,), _ = found(sql(maria, zone=maria.zone, query=plain, time="at", values="v"))
+    assert record.observed_at == AT
+
+
+def test_a_view_in_a_zone_that_the_server_does_not_know_is_noted_and_a_table_is_not(maria):
+    made(maria)
+    maria.execute("CREATE OR REPLACE VIEW seen AS SELECT * FROM orders")
+    for table, expected in [("orders", 0), ("test.orders", 0), ("`seen`", 1), ("test.seen", 1)]:
+        notes = []
+        found(sql(maria, zone=maria.zone, table=table, time="ts", values="v", note=notes.append))
+        assert len(notes) == expected
+        assert all("what a view makes of a TIMESTAMP is in UTC" in note for note in notes)
+
+
+def test_a_server_whose_own_clocks_are_the_zones_needs_no_names_of_zones(monkeypatch):
+    """As most are installed: MariaDB knows no zone by name, and its machine stands where the source does."""
+    if reason := mariadb_server.reason_not_to_run():
+        pytest.skip(reason)
+    monkeypatch.setenv("TZ", HELSINKI)
+    with mariadb_server.serving() as server:
+        maria = Maria(server)
+        made(maria)
+        query = "SELECT id, v, cast(ts AS datetime) AS at, date_format(ts, '%H:%i') AS h FROM orders"
+        source = sql(maria, zone=HELSINKI, query=query, time="at", values="v", attributes="h")
+        (record,), _ = found(source)
+        assert (record.observed_at, record.attributes) == (AT, {"h": "07:00"})
+        with pytest.raises(PermanentError, match="does not know the time zone Africa/Cairo"):
+            list(sql(maria, zone="Africa/Cairo", query=query, time="at", values="v").collect({}))
 
 
 @pytest.mark.parametrize("server", ["maria", "zoned"])
