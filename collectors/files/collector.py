@@ -16,7 +16,7 @@ import msgspec
 from pydantic import Field
 
 from collectors.collector import Context, SourceOptions, Window
-from collectors.files.folder import Folder, Found, refused
+from collectors.files.folder import Folder, Found, SwappedError, open_found, refused
 from collectors.files.memory import Memory, Prefix, Read, Start
 from collectors.mapping.columns import Mapping as Mapped
 from collectors.mapping.options import MappingOptions
@@ -79,6 +79,10 @@ class Files:
                 yield from self._file(file, memory, there, window)
             except OutboxError as error:
                 failed.append((file.name, error))
+            except SwappedError:
+                self._context.note(
+                    f"{file.name} was changed while others were read: it waits for the next run"
+                )
             except FileNotFoundError:
                 self._context.note(f"{file.name} is gone")
             except OSError as error:
@@ -99,7 +103,7 @@ class Files:
         key = self._key(file)
         if memory.is_known(file, key):
             return
-        with file.path.open("rb") as stream, file.path.open("rb") as again:
+        with open_found(file) as stream, open_found(file) as again:
             now = self._context.now()
             start = memory.start(file, key, stream, there=there, now=now)
             stream.seek(0)

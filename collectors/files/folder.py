@@ -1,16 +1,17 @@
-"""The files of a folder that are ready to be read. Nothing is opened, moved or deleted here.
+"""The files of a folder that are ready to be read. Nothing is moved or deleted here.
 
 Invariants: links are not followed, and only regular files are found; a file that is still being written
 waits: it has not been unchanged for a while, or its marker is not there yet.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from collectors.mapping.numbers import printable
 from outbox.errors import ConfigError, OutboxError, PermanentError, TransientError
@@ -25,12 +26,16 @@ _JUNCTION = 0xA0000003  # Windows: a folder that is a link
 
 
 class Found(NamedTuple):
-    """A file: its path, its name relative to the folder as it can be shown, and what it looked like."""
+    """A file: its path, its name relative to the folder as it can be shown, and what it looked like.
+
+    `identity` is device and inode; zeros where the scan does not tell them (Windows).
+    """
 
     path: Path
     name: str
     size: int
     modified_ns: int
+    identity: tuple[int, int] = (0, 0)
 
     @property
     def modified(self) -> datetime | None:
@@ -62,9 +67,9 @@ class Folder:
     def files(self, now: datetime) -> list[Found]:
         """Return the files that are ready, oldest first; a typed error when the folder cannot be read."""
         if not self._path.is_absolute():
-            raise ConfigError([f"{self._path} is no whole path: write it from its root or drive on"])
+            raise ConfigError([f"{self._path} is not an absolute path: begin with / or a drive letter"])
         self.problems.clear()
-        ready, waiting = [], 0
+        ready, waiting, ahead = [], 0, 0
         for names, found in self._entries(self._path, "", 0):
             if not self._is_wanted(found):
                 continue
@@ -72,14 +77,15 @@ class Folder:
                 ready.append(found)
             else:
                 waiting += 1
+                ahead += found.modified_ns / 1e9 > now.timestamp()
             if len(ready) > MAX_FILES:
                 raise PermanentError(
                     f"{self._path} holds more than {MAX_FILES:,} files", hint="narrow the section's pattern"
                 )
-        self.note = self._noted(len(ready), waiting)
+        self.note = self._noted(len(ready), waiting, ahead)
         return sorted(ready, key=lambda found: (found.modified_ns, found.name))
 
-    def _noted(self, ready: int, waiting: int) -> str:
+    def _noted(self, ready: int, waiting: int, ahead: int) -> str:
         if not waiting:
             return (
                 ""
@@ -89,6 +95,9 @@ class Folder:
         what = "1 file waits" if waiting == 1 else f"{waiting:,} files wait"
         if self._marker:
             return f"{what} for another of their name and {self._marker} (marker)"
+        if ahead == waiting:
+            whose = "its" if waiting == 1 else "their"
+            return f"{what}: {whose} time is ahead of this machine's clock"
         be = "it was" if waiting == 1 else "they were"
         return f"{what}: {be} written less than {self._settle_s:g} s ago (settle)"
 
@@ -110,7 +119,8 @@ class Folder:
             except OSError:
                 continue  # gone since
             if stat.S_ISREG(looks.st_mode):
-                yield names, Found(Path(entry.path), shown, looks.st_size, looks.st_mtime_ns)
+                identity = (looks.st_dev, looks.st_ino)
+                yield names, Found(Path(entry.path), shown, looks.st_size, looks.st_mtime_ns, identity)
             elif self._recursive and depth < MAX_DEPTH and _is_folder(looks):
                 yield from self._entries(Path(entry.path), f"{shown}/", depth + 1)
 
@@ -133,6 +143,41 @@ def _is_folder(looks: os.stat_result) -> bool:
     return stat.S_ISDIR(looks.st_mode) and getattr(looks, "st_reparse_tag", 0) != _JUNCTION
 
 
+class SwappedError(Exception):
+    """What was found is no longer there as it was: a link, a pipe, another file, or the same one changed."""
+
+
+def open_found(found: Found) -> IO[bytes]:
+    """Open a file that was found, and no other; SwappedError when something else stands there by now.
+
+    Links are not followed and pipes do not block: O_NOFOLLOW and O_NONBLOCK, and on Windows a look at the
+    name before it is opened, which holds what the opened file is compared with.
+    """
+    looks = os.lstat(found.path)
+    if not stat.S_ISREG(looks.st_mode):
+        raise SwappedError
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(found.path, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise SwappedError from error
+        raise
+    opened = os.fstat(descriptor)
+    expected = (looks.st_dev, looks.st_ino, looks.st_mtime_ns)
+    if all(found.identity):
+        expected = (*found.identity, found.modified_ns)
+    if (
+        not stat.S_ISREG(opened.st_mode)
+        or (opened.st_dev, opened.st_ino, opened.st_mtime_ns) != expected
+        or opened.st_size < found.size
+    ):
+        os.close(descriptor)
+        raise SwappedError
+    return os.fdopen(descriptor, "rb")
+
+
 def shown_name(name: str) -> str:
     """Return a file's name as records and messages can hold it: undecodable bytes and marks escaped."""
     return printable(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
@@ -151,7 +196,7 @@ def refused(error: OSError, what: str = "") -> OutboxError | None:
         )
     elif isinstance(error, PermissionError):
         problem = PermanentError(
-            f"{what} may not be read", hint="let the account that runs outbox read it: that of the task"
+            f"{what} may not be read", hint="let the account of the scheduled task read it"
         )
     else:
         problem = TransientError(f"{what} cannot be read: {error.strerror or type(error).__name__}")

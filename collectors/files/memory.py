@@ -87,7 +87,7 @@ class Memory:
     def __init__(self, bookmarks: Mapping[str, str], source: str) -> None:
         self._read: dict[str, Read] = {}
         self._scopes: dict[str, str] = {}
-        self._heads: dict[tuple[int, str], set[str]] = {}
+        self._heads: dict[int, dict[str, dict[int, dict[tuple[str, str], set[str]]]]] = {}
         self._free: list[str] | None = None
         try:
             for scope, text in bookmarks.items():
@@ -107,19 +107,12 @@ class Memory:
     def start(self, found: Found, key: str, stream: IO[bytes], *, there: set[str], now: datetime) -> Start:
         """Return where to begin with a file, by its content; `there` are the names of all files there are."""
         prefix = Prefix(stream)
-        alike = [
-            self._read[scope]
-            for length in sorted({length for length, _ in self._heads if length <= found.size})
-            for scope in self._heads.get((length, prefix.digest(length)), ())
-        ]
-        known = {
-            (read.length, read.digest): read
-            for read in alike
-            if read.key == key and 0 < read.length <= found.size
-        }
         match: Read | None = None
-        for length in sorted({length for length, _ in known}):
-            match = known.get((length, prefix.digest(length))) or match
+        for head_length in sorted(length for length in self._heads if 0 < length <= found.size):
+            alike = self._heads[head_length].get(prefix.digest(head_length), {})
+            for length in sorted(length for length in alike if length <= found.size):
+                if scopes := alike[length].get((key, prefix.digest(length))):
+                    match = self._read[max(scopes)]
         scope = self._scopes.get(found.name)
         if match is None:
             return Start(scope or self._free_scope(there, now), Place(), False)
@@ -133,14 +126,20 @@ class Memory:
         if before := self._read.get(scope):
             if self._scopes.get(before.file) == scope:
                 del self._scopes[before.file]
-            self._heads[_head(before)].discard(scope)
+            self._alike(before).discard(scope)
         self._keep(scope, read)
         return msgspec.json.encode(read).decode()
 
     def _keep(self, scope: str, read: Read) -> None:
         self._read[scope] = read
         self._scopes[read.file] = scope
-        self._heads.setdefault(_head(read), set()).add(scope)
+        self._alike(read).add(scope)
+
+    def _alike(self, read: Read) -> set[str]:
+        """The scopes of what was read of equal content, found without a walk over the others."""
+        heads = self._heads.setdefault(min(HEAD_BYTES, read.length), {})
+        lengths = heads.setdefault(read.head, {})
+        return lengths.setdefault(read.length, {}).setdefault((read.key, read.digest), set())
 
     def _free_scope(self, there: set[str], now: datetime) -> str:
         """The scope of a file that is long gone, or else the next one."""
@@ -158,7 +157,3 @@ class Memory:
         while f"{number:06d}" in self._read:
             number += 1
         return f"{number:06d}"
-
-
-def _head(read: Read) -> tuple[int, str]:
-    return min(HEAD_BYTES, read.length), read.head

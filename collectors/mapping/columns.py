@@ -84,7 +84,8 @@ class Mapping:
             more = f" and {len(shown) - MAX_NAMED_COLUMNS:,} more" if len(shown) > MAX_NAMED_COLUMNS else ""
             raise PermanentError(
                 f"has no column {', '.join(missing)}; its columns are {found}{more}",
-                hint="correct the section's entity, time, values or attributes, or its header or delimiter",
+                hint="was the export changed? have it exported as before, or correct the section's entity, "
+                "time, values or attributes, or its header or delimiter",
             )
         if twice := [name for name in self.needed if tidied.count(name) > 1]:
             raise PermanentError(

@@ -1,5 +1,8 @@
+import io
 import json
 import os
+import shutil
+import sys
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,7 +11,8 @@ import pytest
 from collectors.collector import Context, Window
 from collectors.files import folder as files_found
 from collectors.files.collector import Files
-from collectors.files.folder import Folder, refused, shown_name
+from collectors.files.folder import Folder, Found, refused, shown_name
+from collectors.files.memory import Memory, Prefix, Read
 from outbox.errors import ConfigError, DataError, PermanentError, TransientError
 from tests.collectors.tables_support import GIVEN, HEADER, gz, workbook
 
@@ -338,7 +342,8 @@ def test_each_kind_of_failure_brings_its_hint_once(source):
         source.write(f"y{name}", "Höhe,".encode("cp1252") + HEADER.encode())
     source.collect()
     assert source.error.hint == (
-        "correct the section's entity, time, values or attributes, or its header or delimiter; "
+        "was the export changed? have it exported as before, or correct the section's entity, "
+        "time, values or attributes, or its header or delimiter; "
         "set the section's encoding, such as cp1252"
     )
 
@@ -358,13 +363,13 @@ def test_what_stands_before_the_damage_is_read_once(source):
 def test_a_mixture_of_refusals_is_permanent_and_of_delays_is_not(source, monkeypatch):
     source.write("a.csv", HEADER + line(1))
     with monkeypatch.context() as patched:
-        patched.setattr("pathlib.Path.open", _failing(OSError(5, "Input/output error")))
+        patched.setattr("collectors.files.collector.open_found", _failing(OSError(5, "Input/output error")))
         assert source.collect() == []
     assert isinstance(source.error, TransientError)
     assert source.error.message == "1 of 1 files cannot be read: a.csv cannot be read: Input/output error"
     source.write("b.pdf", "x")
     with monkeypatch.context() as patched:
-        patched.setattr("pathlib.Path.open", _failing(OSError(5, "Input/output error")))
+        patched.setattr("collectors.files.collector.open_found", _failing(OSError(5, "Input/output error")))
         source.collect()
     assert isinstance(source.error, PermanentError)
 
@@ -381,7 +386,7 @@ def test_a_file_that_its_writer_holds_open_waits(source, monkeypatch):
     error.winerror = 32
     source.write("a.csv", HEADER + line(1))
     with monkeypatch.context() as patched:
-        patched.setattr("pathlib.Path.open", _failing(error))
+        patched.setattr("collectors.files.collector.open_found", _failing(error))
         assert source.collect() == []
         assert source.error is None
     assert source.collect() == [("a.csv", 2)]
@@ -411,7 +416,7 @@ def test_a_folder_that_is_not_there_or_is_a_file_is_an_error(source, tmp_path):
         list(source.pages(path=str(tmp_path / "nowhere")))
     with pytest.raises(PermanentError, match="is no folder"):
         list(source.pages(path=str(source.write("a.csv", ""))))
-    with pytest.raises(ConfigError, match="is no whole path"):
+    with pytest.raises(ConfigError, match="is not an absolute path"):
         list(source.pages(path="export"))
 
 
@@ -524,3 +529,99 @@ def test_a_rejected_row_is_read_again(source):
     given = Files.Options(**{**GIVEN, "path": str(source.folder), "values": "t: Temp (text)"})
     mended = Files(given, Context(source="orders", timezone=ZoneInfo("UTC"), http=None, secret=None))
     assert mended.reread(source.rejected[0].raw).values == {"t": "x"}
+
+
+def _exchanged(how, folder):
+    (folder / "b.csv").unlink()
+    if how == "link":
+        (folder.parent / "secret.csv").write_text(HEADER + line(9, place="root-only"))
+        (folder / "b.csv").symlink_to(folder.parent / "secret.csv")
+    elif how == "pipe":
+        os.mkfifo(folder / "b.csv")
+    elif how == "folder":
+        (folder / "b.csv").mkdir()
+    else:
+        (folder / "new").write_text(HEADER + line(9))
+        (folder / "new").rename(folder / "b.csv")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders, and links need rights")
+@pytest.mark.parametrize("how", ["link", "pipe", "folder", "file"])
+def test_what_was_put_in_a_files_place_while_another_is_read_is_not_opened(tmp_path, how):
+    source = Source(tmp_path / "in")
+    source.write("a.csv", HEADER + line(1), age_s=7_200)
+    source.write("b.csv", HEADER + line(2))
+    read = []
+    for page in source.pages():
+        read += [record.origin["file"] for record in page.records]
+        if read == ["a.csv"]:
+            _exchanged(how, source.folder)
+    assert read == ["a.csv"]
+    assert source.notes == ["b.csv was changed while others were read: it waits for the next run"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_a_sub_folder_that_becomes_a_link_leads_nowhere(tmp_path):
+    source = Source(tmp_path / "in")
+    source.write("a.csv", HEADER + line(1), age_s=7_200)
+    source.write("sub/b.csv", HEADER + line(2))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "b.csv").write_text(HEADER + line(9))
+    read = []
+    for page in source.pages(recursive="yes"):
+        read += [record.origin["file"] for record in page.records]
+        if read == ["a.csv"]:
+            shutil.rmtree(source.folder / "sub")
+            (source.folder / "sub").symlink_to(tmp_path / "other")
+    assert read == ["a.csv"]
+    assert source.notes == ["sub/b.csv was changed while others were read: it waits for the next run"]
+
+
+def test_a_clock_that_is_behind_is_named(source):
+    source.write("a.csv", HEADER + line(1), age_s=-3_600)
+    assert source.collect() == []
+    assert source.notes == ["1 file waits: its time is ahead of this machine's clock"]
+    source.write("b.csv", HEADER + line(2), age_s=-3_600)
+    source.notes.clear()
+    assert source.collect() == []
+    assert source.notes == ["2 files wait: their time is ahead of this machine's clock"]
+
+
+def _steps(count, alike, tmp_path):
+    """How many steps it takes to look up one more file when `count` are known."""
+    memory = Memory({}, "orders")
+    for number in range(count):
+        head = "alike" if alike else f"head {number}"
+        memory.note(
+            f"{number:06d}",
+            Read(f"{number}", "key", 2_000, 1, head, 2_000, f"digest {number}", 2_000, 9, True, NOW),
+        )
+    steps = 0
+
+    def trace(frame, event, _):
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        steps += event == "opcode"
+        return trace
+
+    class Known(Prefix):
+        def digest(self, length):
+            return "alike" if length <= 1_024 else "another"
+
+    found = Found(tmp_path, "0", 2_000, 2)
+    before = sys.gettrace()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("collectors.files.memory.Prefix", Known)
+        sys.settrace(trace)
+        try:
+            memory.start(found, "key", io.BytesIO(), there={"0"}, now=NOW)
+        finally:
+            sys.settrace(before)
+    return steps
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_looking_a_file_up_takes_as_many_steps_whatever_is_known(tmp_path, alike):
+    few = _steps(20, alike, tmp_path)
+    assert few > 0
+    assert _steps(400, alike, tmp_path) == few
