@@ -9,6 +9,7 @@ Invariants:
   PermanentError where waiting cannot help; a login that it refuses is a LoginRefusedError.
 """
 
+import base64
 import imaplib
 import re
 import ssl
@@ -23,10 +24,10 @@ from imap_tools.errors import MailboxFolderSelectError, UnexpectedCommandStatusE
 
 from collectors.email.options import EmailOptions
 from collectors.http.client import said
-from collectors.http_secrets import secret_forms, strike_out
 from outbox.config.sections import NetworkOptions
 from outbox.errors import LoginRefusedError, OutboxError, PermanentError, TransientError
 from outbox.machine.network import trusted
+from outbox.redaction import NOT_SHOWN, Secrets
 
 MAX_HEAD_BYTES = 64 * 1024
 SUMMARIES_AT_ONCE = 50
@@ -57,8 +58,9 @@ class Summary(NamedTuple):
 class Server:
     """An open connection, logged in."""
 
-    def __init__(self, box: BaseMailBox, where: str) -> None:
+    def __init__(self, box: BaseMailBox, where: str, secrets: Secrets) -> None:
         self._box = box
+        self._secrets = secrets
         self._where = where
 
     def open_folder(self, name: str) -> int:
@@ -103,7 +105,9 @@ class Server:
         with _translated(self._where):
             status, answer = self._box.client.uid("FETCH", str(uid), f"(UID BODY.PEEK[]<0.{max_bytes}>)")
             if status != "OK" and not _BUSY.search(_quoted(answer)):
-                raise UnreadableError(f"the server does not hand it over{_quoted(answer)}")
+                words = _quoted(answer)  # they become the reason of a rejected message
+                shown = f": {NOT_SHOWN}" if self._secrets.are_in(words) else words
+                raise UnreadableError(f"the server does not hand it over{shown}")
             _require(status, answer, self._where)
             for text, content in _items(answer):
                 found = _UID.search(text)
@@ -116,17 +120,17 @@ class Server:
 def logged_in(options: EmailOptions, network: NetworkOptions, secret: str) -> Iterator[Server]:
     """Yield the server of a section; `secret` is the password or the access token."""
     where = f"{options.host}:{options.number_of_port}"
+    secrets = Secrets([secret, _login_blob(options.user, secret)])
     with _translated(where):
         box = _connected(options, network)
     try:
         box.client.sock.settimeout(network.timeout)
-        try:
-            with _translated(where):
-                _log_in(box, options, secret)
-        except OutboxError as error:
-            strike_out(secret_forms([secret]), error)
-            raise
-        yield Server(box, where)
+        with _translated(where):
+            _log_in(box, options, secret)
+        yield Server(box, where, secrets)
+    except OutboxError as error:  # of any answer: a server may quote the login after it, too
+        secrets.hide(error)
+        raise
     finally:
         try:
             box.logout()
@@ -166,6 +170,11 @@ def _connected(options: EmailOptions, network: NetworkOptions) -> BaseMailBox:
     if options.security == "starttls":
         return _StartTls(host, port, timeout, trust)
     return MailBox(host, port, timeout, ssl_context=trust)
+
+
+def _login_blob(user: str, secret: str) -> str:
+    """Return the blob of SASL PLAIN, which a server may quote even where the password is short."""
+    return base64.b64encode(f"\0{user}\0{secret}".encode()).decode()
 
 
 def _log_in(box: BaseMailBox, options: EmailOptions, secret: str) -> None:

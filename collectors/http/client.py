@@ -27,11 +27,12 @@ from urllib.parse import urlencode
 import httpx
 
 from collectors.http.reach import Reach
-from collectors.http_secrets import host_of, login_of, secret_forms, secrets_in, strike_out, without_secrets
+from collectors.http_secrets import host_of, login_of, secrets_in, without_secrets
 from outbox import __version__
 from outbox.config.sections import NetworkOptions
 from outbox.errors import ConfigError, LoginRefusedError, OutboxError, PermanentError, TransientError
 from outbox.machine.network import bypasses, is_address, limit_ends_in_s, trusted
+from outbox.redaction import Secrets
 from outbox.retry import Retry
 
 # At INFO httpx writes down each address with its query, at DEBUG httpcore what was sent.
@@ -41,6 +42,8 @@ logging.getLogger("httpcore").setLevel(logging.WARNING)
 T = TypeVar("T")
 Params = Mapping[str, str | int | float]
 
+_OPEN_HEADERS = {"accept", "accept-encoding", "accept-language", "content-type", "user-agent"}
+"""Headers whose values hold no secret; any other may hold a key, whatever its name."""
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_ANSWER_S = 600.0
 MAX_QUOTE_CHARS = 200
@@ -138,7 +141,8 @@ class Http:
         """
         named = (*request.params.items(), *request.headers.items())
         values = [*request.secrets, *secrets_in(named, request.url), *login_of(self._network.proxy)]
-        secrets = secret_forms(values)
+        values += [value for name, value in request.headers.items() if name.lower() not in _OPEN_HEADERS]
+        secrets = Secrets(values)
 
         def attempt() -> T:
             try:
@@ -146,7 +150,7 @@ class Http:
                     before()
                 return read(self._send(request, max_bytes))
             except OutboxError as error:
-                strike_out(secrets, error)
+                secrets.hide(error)
                 raise
 
         return self._retry(attempt)

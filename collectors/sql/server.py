@@ -33,10 +33,10 @@ from sqlalchemy.engine import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from collectors.collector import Context
-from collectors.http_secrets import secret_forms, strike_out
 from collectors.sql.errors import translated
 from collectors.sql.options import SqlOptions, shown_address
 from outbox.errors import OutboxError, PermanentError
+from outbox.redaction import Secrets
 
 # What goes wrong while it closes a broken connection comes after what broke it, which is raised.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
@@ -134,7 +134,7 @@ class Server:
             finally:
                 engine.dispose()
         except OutboxError as error:
-            strike_out(secret_forms([password]), error)
+            Secrets([password]).hide(error)
             raise
 
     @contextmanager

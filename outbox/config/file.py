@@ -28,6 +28,8 @@ CORE: Mapping[str, type[Options]] = {
     "upload": UploadOptions,
 }
 _SECRET = re.compile(r"auth|credential|dsn|key|login|pass|pwd|secret|token", re.IGNORECASE)
+_MAY_HOLD_SECRETS = {"auth_header", "body", "headers", "proxy", "query", "to", "url"}
+"""Options whose text is never shown: a misspelt line of them may hold a key."""
 _LOGIN = re.compile(r"//[^/\s]*@")
 
 Model = TypeVar("Model", bound=Options)
@@ -192,7 +194,7 @@ class ConfigFile:
             self.problem(section, option, _unknown("option", option, sorted(model.model_fields)))
             return
         message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        secret = _SECRET.search(f"{option} {message}") or _LOGIN.search(value)
+        secret = option in _MAY_HOLD_SECRETS or _SECRET.search(f"{option} {message}") or _LOGIN.search(value)
         shown = "" if not value or secret else f"{shorten(value, 60)!r} "
         hint = _hint(value)
         self.problem(section, option, f"{shown}{message}" + (f" ({hint})" if hint else ""))

@@ -13,6 +13,7 @@ import pytest
 from collectors.http.client import Answer, Request, check_status, said
 from outbox import __version__
 from outbox.errors import ConfigError, PermanentError, TransientError
+from outbox.redaction import NOT_SHOWN
 from tests.collectors.loopback import RESET, reply
 
 CANARY = "CANARY-b41d-secret"
@@ -225,8 +226,7 @@ def test_a_secret_that_the_server_echoes_is_struck_out(serve, make_http, written
         written = CANARY
     with pytest.raises(PermanentError) as caught:
         make_http().get(server.url, params, read=check_status, headers=headers)
-    assert "no entry with" in caught.value.message
-    assert "***" in caught.value.message
+    assert NOT_SHOWN in caught.value.message
     for text in (str(caught.value), repr(caught.value), caught.value.message):
         assert "CANARY" not in text
 
@@ -386,7 +386,8 @@ def test_a_secret_that_a_long_message_cuts_in_two_is_struck_out(serve, make_http
     server = serve(lambda _ask: reply())
     with pytest.raises(PermanentError) as caught:
         make_http().send(Request(server.url, {}, secrets=(CANARY,)), read=read)
-    assert not any(CANARY[start : start + 5] in str(caught.value) for start in range(len(CANARY) - 5))
+    shown = caught.value.message.replace(NOT_SHOWN, "")
+    assert not any(CANARY[start : start + 5] in shown for start in range(len(CANARY) - 5))
 
 
 def test_a_secret_that_no_header_can_hold_is_not_in_the_traceback(serve, make_http):

@@ -1,0 +1,101 @@
+"""Whether a text repeats a secret, and what is shown instead. No I/O.
+
+Invariant: what a server sent is shown or kept only when no eight characters in a row of a configured
+secret are in it, in any usual coding and whatever the case. The text is decoded and compared; spellings
+are not listed one by one. The rule is meant for whole texts, and also holds for what a cut left of one.
+"""
+
+import base64
+import html
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote_plus
+
+from outbox.errors import OutboxError
+
+NOT_SHOWN = "(the answer repeats a secret and is not shown)"
+MIN_SECRET_CHARS = 4
+"""A shorter secret would be found in any text."""
+STRETCH_CHARS = 8
+_ROUNDS = 3
+_CUT = " ... "  # what `outbox.errors.shorten` puts where it cuts
+_SCHEME = re.compile(r"(?:basic|bearer|token|apikey)\s+", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|(.))", re.IGNORECASE | re.DOTALL)
+_CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
+
+class Secrets:
+    """The secrets of one request or login, ready to be looked for; too short ones are left out."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._needles: set[str] = set()
+        self._heads: tuple[str, ...] = ()
+        self._tails: tuple[str, ...] = ()
+        for value in {_SCHEME.sub("", value.strip(), count=1) for value in values}:
+            if len(value) >= MIN_SECRET_CHARS:
+                lengths = range(MIN_SECRET_CHARS, min(STRETCH_CHARS, len(value)))
+                self._heads += tuple(value[:n].casefold() for n in lengths)
+                self._tails += tuple(value[-n:].casefold() for n in lengths)
+                for start in range(max(1, len(value) - STRETCH_CHARS + 1)):
+                    self._needles |= _codings(value[start : start + STRETCH_CHARS])
+
+    def are_in(self, text: str) -> bool:
+        """Return whether the text repeats a stretch of a secret."""
+        readings = _readings(text)
+        return any(needle in form for form in readings for needle in self._needles) or any(
+            self._is_cut_in(form.split(_CUT)) for form in readings
+        )
+
+    def _is_cut_in(self, pieces: list[str]) -> bool:
+        """Return whether a cut left the beginning or the end of a secret, shorter than a stretch."""
+        return any(piece.endswith(self._heads) for piece in pieces) or any(
+            piece.startswith(self._tails) for piece in pieces[1:]
+        )
+
+    def hide(self, error: OutboxError) -> None:
+        """Leave of an error's message what stands before the secret, and drop a hint that holds one."""
+        if self.are_in(error.message):
+            error.message = self._shown(error.message)
+        if error.hint and self.are_in(error.hint):
+            error.hint = None
+        error.args = (error.message,)
+
+    def _shown(self, text: str) -> str:
+        clauses = text.split(": ")
+        for count in range(len(clauses) - 1, 0, -1):
+            kept = ": ".join(clauses[:count])
+            if not self.are_in(kept):
+                return f"{kept}: {NOT_SHOWN}"
+        return NOT_SHOWN
+
+
+def _codings(stretch: str) -> set[str]:
+    """Return a stretch itself, in hex and, where it is long enough to be told, in base64."""
+    raw = stretch.encode(errors="surrogatepass")
+    found = {stretch.casefold()}
+    if len(stretch) < STRETCH_CHARS:
+        return found
+    found.add(raw.hex())
+    for shift in range(3):
+        coded = base64.b64encode(bytes(shift) + raw).decode().rstrip("=")
+        first = (8 * shift + 5) // 6  # the characters that hold bits of this stretch alone
+        whole = coded[first : (8 * (shift + len(raw))) // 6].casefold()
+        found |= {whole, whole.replace("+", "-").replace("/", "_")}
+    return found
+
+
+def _readings(text: str) -> set[str]:
+    """Return a text as it is and as its usual codings decode, in small letters."""
+    found = {text}
+    for _ in range(_ROUNDS):
+        found |= {read(form) for form in found for read in (unquote_plus, html.unescape, _unescaped)}
+    return {form.casefold() for form in found}
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(_character, text)
+
+
+def _character(match: re.Match[str]) -> str:
+    code = match[1] or match[2]
+    return chr(int(code, 16)) if code else _CONTROLS.get(match[3], match[3])
