@@ -30,7 +30,7 @@ def _destination(text: str) -> str:
         return text.rstrip("/")
     if url.scheme == "file" and url.path.strip("/") and not url.query:
         return text.rstrip("/")
-    raise ValueError("is no destination: write s3://bucket/prefix or file:///folder")
+    raise ValueError("is not a destination: write s3://bucket/prefix or file:///folder")
 
 
 def _credentials(text: str) -> str:

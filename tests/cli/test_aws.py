@@ -167,7 +167,7 @@ def test_a_broken_configuration_is_not_looked_at_where_everything_is_said(outbox
         (("--customer", "acme", "--trust-anchor", "arn:x", *WHERE), 2, "TrustAnchorArn"),
         (("--to", "s3://example.dots/raw", "--region", REGION), 2, "BucketName"),
         (("--to", "s3://example-landing/raw*", "--region", REGION), 2, "Prefix"),
-        (("--to", "https://example-landing/raw", "--region", REGION), 2, "is no destination"),
+        (("--to", "https://example-landing/raw", "--region", REGION), 2, "is not a destination"),
         (("--to", TO, "--region", "eu-north-1; rm"), 2, "is no region"),
         (("--to", "s3://example-landing", "--region", REGION), 78, "--to s3://bucket/prefix"),
         (("--to", "file:///objects", "--region", REGION), 78, "--to s3://bucket/prefix"),

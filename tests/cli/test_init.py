@@ -180,7 +180,7 @@ def test_without_a_person_to_ask_an_answer_that_is_missing_is_a_wrong_command_li
     [
         ("--customer", "Acme Ltd", "'Acme Ltd' is no name here"),
         ("--site", "../etc", "'../etc' is no name here"),
-        ("--to", "bucket/raw", "'bucket/raw' is no destination"),
+        ("--to", "bucket/raw", "is not a destination"),
         ("--to", "s3://bucket/env=test", "has a = in its prefix"),
         ("--timezone", "Mars/Olympus", "'Mars/Olympus' is not a time zone"),
         ("--customer", "acme\nsite = other", "is given twice"),

@@ -364,7 +364,7 @@ def test_a_name_says_the_kind_of_table():
 def test_a_delimiter_that_was_not_said_is_suspected(sign, word):
     with pytest.raises(PermanentError, match=f"Hint: it has one column only: is delimiter = {word} meant"):
         read((HEADER + ROW).replace(",", sign))
-    with pytest.raises(PermanentError, match="Hint: correct the section"):
+    with pytest.raises(PermanentError, match="Hint: was the export changed"):
         read("a;b,c\n")
 
 

@@ -117,7 +117,7 @@ proxy =
         "config.ini:5  [agent] timezone: 'Mars/Olympus' is not a time zone: write one like Europe/Helsinki or UTC",
         ("config.ini:6  [agent] disk_flor: unknown option; did you mean disk_floor? Known: customer, disk_floor, folder, "
         "run_limit, site, timezone"),
-        "config.ini:9  [upload] to: is no destination: write s3://bucket/prefix or file:///folder",
+        "config.ini:9  [upload] to: is not a destination: write s3://bucket/prefix or file:///folder",
         "config.ini:11  [upload] every: 'often' is no duration: write 90s, 15m, 2h, 7d or 1w",
         "config.ini:12  [upload] parallel: '99' should be less than or equal to 32",
         "config.ini:13  [upload] encryption: 'rot13' should be '', 'AES256' or 'aws:kms'",
