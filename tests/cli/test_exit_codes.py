@@ -77,7 +77,7 @@ def test_75_is_worth_waiting_for(agent):
 def test_78_is_a_mistake_in_the_configuration(agent):
     agent.configure("[source:x]\ncollector = nothing\n", to="nowhere")
     result = agent.run("collect")
-    assert_talk(result, 78, "config.ini:7  [upload] to: 'nowhere' is not a destination")
+    assert_talk(result, 78, "config.ini:7  [upload] to: is not a destination")
     assert_talk(result, 78, "config.ini:9  [source:x] collector: 'nothing' is unknown; known: ")
 
 
