@@ -68,7 +68,7 @@ def value_of(
     if isinstance(cell, timedelta):
         seconds = Decimal(cell // timedelta(microseconds=1)).scaleb(-6)
         return seconds if factor is None else product(seconds, factor)
-    if must_be_number:
+    if must_be_number and not isinstance(cell, Refused):
         raise ValueError(f"is not a number: {shown(cell)}")
     if isinstance(cell, datetime):
         return read_time([cell])

@@ -31,6 +31,7 @@ from outbox.record import MAX_RAW_BYTES, Record, Rejected
 MAX_NAMED_COLUMNS = 30
 MAX_SHOWN_COLUMNS = 300
 """Of the columns that other objects have, so many are shown as empty with one that was rejected."""
+MAX_KNOWN_KEYS = 20_000
 NOT_KEPT = "it was not kept as a row that can be read again: mend the source, and have it collected anew"
 
 Hears = Callable[["Mapping", dict[str, Any], Record | Rejected | None], None]
@@ -137,6 +138,8 @@ class RowMapper:
         spelt = [name for name, known in zip(columns, tidied, strict=True) if known in needed]
         self._shown = dict.fromkeys([*spelt, *columns[:MAX_SHOWN_COLUMNS]])
         self._tidied = {columns[number]: tidied[number] for number in self._once}
+        self._known = set(columns)
+        self._spelt = dict(zip(self._needed, spelt, strict=True))
         self._added = sum(name.startswith("@") for name in tidied)  # by the source, not by the table
         self._width = len(columns) - self._added
         self._units: dict[tuple[str, ...], dict[str, str]] = {}
@@ -158,7 +161,8 @@ class RowMapper:
     def _mapped(self, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any]) -> Record | Rejected | None:
         try:
             if isinstance(row, Row):
-                return self._record(row.get, self._by_name, origin)
+                cells = row if row.keys() <= self._known else self._respelt(row)
+                return self._record(cells.get, self._by_name, origin)
             if self._fits(row):
                 return self._record(row.__getitem__, self._by_number, origin)
             if not any(map(self._is_there, row)):
@@ -167,6 +171,21 @@ class RowMapper:
             raise ValueError(f"the row has {len(row) - self._added:,} cells, and {self._width:,} columns")
         except ValueError as error:
             return self.reject(str(error), row, origin)
+
+    def _respelt(self, row: Row[str, Any]) -> Row[str, Any]:
+        """Return a row whose needed cells are under the names of `bind`, however its own keys are spelt."""
+        cells = dict(row)
+        for key in [key for key in row if key not in self._known]:
+            name = self._spelt.get(tidy(key))
+            if name is None:
+                if len(self._known) < MAX_KNOWN_KEYS:
+                    self._known.add(key)
+            elif name in cells:
+                self._lose_order()
+                raise ValueError(f"has the column {tidy(key)} more than once")
+            else:
+                cells[name] = cells.pop(key)
+        return cells
 
     def reject(
         self, reason: str, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any], *, is_row: bool = True

@@ -22,6 +22,7 @@ MAX_DOCUMENT_BYTES = 16_000_000
 MAX_ELEMENT_CHARS = 1_000_000
 _CHUNK_BYTES = 64 * 1024
 _SPACE = re.compile(r"[ \t\r\n]*")
+_TWO_WAYS = Refused("stands there twice: as one key, and as a key within another")
 _KIND = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
@@ -41,7 +42,8 @@ def _spread(found: dict[str, Any]) -> dict[str, Any]:
     for name, value in found.items():
         if isinstance(value, dict):
             for inner, item in value.items():
-                spread.setdefault(f"{name}.{inner}", item)
+                path = f"{name}.{inner}"
+                spread[path] = _TWO_WAYS if path in found else item
     return spread
 
 

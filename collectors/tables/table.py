@@ -190,7 +190,7 @@ class Table:
         self._require_readable(first, unit)
         names, again = [_name(cell) for cell in first.cells], None
         if self.options.header:
-            again = _HeaderAgain(names, self.mapping.needed)
+            again = _HeaderAgain(names, self.mapping.needed, self.mapping.time)
         else:
             names, rows = [str(number) for number in range(1, len(first.cells) + 1)], chain([first], rows)
         melt = _Melt(names, self.options.wide, self.mapping.needed) if self.options.wide else None
@@ -290,14 +290,15 @@ class Table:
         if not objects:
             problem = printable(sample[0].problem) if sample else "is missing"
             raise PermanentError(f"has no row that can be read: the first one {problem}")
-        names = dict.fromkeys(chain(self.extra, *objects))
-        spelt = {tidy(name): name for name in names}
+        spelt: dict[str, str] = {}
+        for name in dict.fromkeys(chain(self.extra, *objects)):
+            spelt.setdefault(tidy(name), name)
         values = {column.column for column in self.mapping.values}
         needed = {*self.mapping.entity, *self.mapping.time, *(values if not values & spelt.keys() else ())}
         absent = [name for name in self.mapping.needed if name not in spelt and name not in needed]
         said = (*self.mapping.values, *self.mapping.attributes)
         optional = {column.column: spelt.get(column.column, column.column) for column in said}
-        return self.mapping.bind([*names, *absent], self.order), optional
+        return self.mapping.bind([*spelt.values(), *absent], self.order), optional
 
 
 class _Reading:
@@ -316,8 +317,9 @@ class _Reading:
 class _HeaderAgain:
     """Finds the header in rows behind it: tables that were written one behind the other."""
 
-    def __init__(self, names: Sequence[str], needed: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], needed: Sequence[str], time: Sequence[str]) -> None:
         self._names = _trimmed(names)
+        self._times = [number for number, name in enumerate(self._names) if name in time]
         self._needed = {name for name in needed if not name.startswith("@")}
         self._words = {*names, *self._names} - {""}
 
@@ -331,7 +333,8 @@ class _HeaderAgain:
         found = _trimmed(cells)
         if found == self._names:
             return True
-        if len(self._needed) > 1 and self._needed <= set(found):
+        is_named = any(number < len(found) and found[number] in self._needed for number in self._times)
+        if is_named or (len(self._needed) > 1 and self._needed <= set(found)):
             raise PermanentError(
                 f"has another header in {unit} {line:,}, with other columns than the first one",
                 hint="the rows before it are read; make a file of its own of those from there on",

@@ -444,3 +444,49 @@ def test_keys_with_marks_that_nobody_sees_are_the_columns(mark):
     records, rejected, _ = read(json.dumps(found | {f"{mark}Temp": "x"}), "t.ndjson")
     assert not records
     assert json.loads(rejected[0].raw)["row"] == {**JSON_ROW, "Temp": "x"}
+
+
+@pytest.mark.parametrize("before", [1, SAMPLE_ROWS + 1])
+def test_a_key_in_two_spellings_is_not_decided(before):
+    rows = json.dumps(JSON_ROW) + "\n"
+    twice = json.dumps(JSON_ROW | {"Temp\u200b": 2}) + "\n"
+    records, rejected, _ = read(rows * before + twice, "t.ndjson")
+    assert len(records) == before
+    assert "has the column Temp more than once" in rejected[0].reason
+
+
+def test_a_key_that_is_spelt_otherwise_behind_the_sample_is_the_column():
+    """Its value was passed over, and the rest of its row became a record."""
+    first = json.dumps(JSON_ROW | {"Wind": 1}) + "\n"
+    later = json.dumps(JSON_ROW | {"Wind\u200b": 2}) + "\n"
+    records, _, _ = read(first * (SAMPLE_ROWS + 1) + later, "t.ndjson", values="t: Temp, w: Wind")
+    assert records[-1].values == {"t": Decimal("1.5"), "w": 2}
+
+
+@pytest.mark.parametrize("members", ['"m.Temp":1,"m":{"Temp":2}', '"m":{"Temp":2},"m.Temp":1'])
+def test_a_value_that_is_there_as_one_key_and_within_another_is_not_decided(members):
+    text = f'{{"Time":"2026-01-01","Place":"x",{members}}}'
+    records, rejected, _ = read(text, "t.ndjson", values="t: m.Temp")
+    assert not records
+    assert "m.Temp stands there twice: as one key, and as a key within another" in rejected[0].reason
+
+
+@pytest.mark.parametrize("again", ["Time,Place,Pressure", "Place,Time,Pressure", "Time,Place"])
+def test_a_header_of_other_columns_ends_the_table(again):
+    """Its rows would be read under the names of the first one."""
+    with pytest.raises(PermanentError, match="has another header in line 3"):
+        read(f"{HEADER}{ROW}{again}\n2026-01-02,x,1013\n")
+
+
+def test_a_time_that_looks_like_a_name_is_no_header():
+    content = "Year,Month,Day,1,2\n2026,01,01,7,8\n"
+    records, rejected, _ = read(
+        content,
+        entity="",
+        time="Year, Month, Day, @header",
+        time_format="%Y %m %d %H",
+        wide="1, 2",
+        values="t: @value",
+    )
+    assert [record.values["t"] for record in records] == [7, 8]
+    assert not rejected

@@ -77,6 +77,8 @@ def json_text(columns: Sequence[str], rows: Sequence[Any], look: dict[str, Any])
                 members.append(members[0])
             case "doubled_within":
                 members.append('"x":[{"a":{"b":1,"\\u0062":1}}]')
+            case "two_ways":
+                members.append('"m.Temp":1' if look["nested"] else '"Temp\\u200b":1')
             case "deep" | "deepest":
                 levels = 64 if row.shape == "deep" else 63
                 members.append(f'"x":{"[" * levels}{"]" * levels}')

@@ -417,7 +417,7 @@ def outcomes_of(time: Cell, place: Cell, number: Cell, note: Cell) -> frozenset[
 
 SHAPES = {
     "csv": ["blank", "spaces", "delimiters", "short", "long", "extra", "header", "nul"],
-    "json": ["doubled", "doubled_within", "deep", "deepest", "broken", "list", "text"],
+    "json": ["doubled", "doubled_within", "two_ways", "deep", "deepest", "broken", "list", "text"],
     "xlsx": ["blank", "header"],
 }
 
@@ -438,7 +438,7 @@ def rows(draw: Any, setting: Setting) -> Row:
         return Row(left, frozenset([SILENT, REJECTED] if blank else [REJECTED]), shape)
     if shape == "nul":
         return Row((*plain(setting)[:3], "\0"), frozenset([REJECTED]), shape)
-    if shape in ("long", "doubled", "doubled_within", "deep", "broken", "list", "text"):
+    if shape in ("long", "doubled", "doubled_within", "two_ways", "deep", "broken", "list", "text"):
         return Row(written, frozenset([REJECTED]), shape)
     return Row(written, may, shape)
 
