@@ -41,6 +41,8 @@ class Secrets:
 
     def are_in(self, text: str) -> bool:
         """Return whether the text repeats a stretch of a secret."""
+        if not self._needles:
+            return False
         readings = _readings(text)
         return any(needle in form for form in readings for needle in self._needles) or any(
             self._is_cut_in(form.split(_CUT)) for form in readings
@@ -54,13 +56,15 @@ class Secrets:
 
     def hide(self, error: OutboxError) -> None:
         """Leave of an error's message what stands before the secret, and drop a hint that holds one."""
-        if self.are_in(error.message):
-            error.message = self._shown(error.message)
+        error.message = self.shown(error.message)
         if error.hint and self.are_in(error.hint):
             error.hint = None
         error.args = (error.message,)
 
-    def _shown(self, text: str) -> str:
+    def shown(self, text: str) -> str:
+        """Return the text, or what stands in it before the clause that repeats a secret."""
+        if not self._needles or not self.are_in(text):
+            return text
         clauses = text.split(": ")
         for count in range(len(clauses) - 1, 0, -1):
             kept = ": ".join(clauses[:count])

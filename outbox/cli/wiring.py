@@ -8,10 +8,12 @@ from typing import NamedTuple
 from collectors.collect import Notes, Source
 from collectors.collector import Collector, Context, SourceOptions, Window
 from collectors.http.client import Http
+from collectors.http_secrets import login_of as login_of_address
 from collectors.registry import kinds, load
 from outbox.cli.app import now
 from outbox.cli.expected import examined, expected_s
 from outbox.cli.login import login_of
+from outbox.cli.screened import Lent, screened, screened_context
 from outbox.config.file import OWN_SOURCE, SOURCE, Config, ConfigFile
 from outbox.database import Database
 from outbox.errors import ConfigError, OutboxError
@@ -130,8 +132,9 @@ def _open(config: Config, source: Configured, http: Http) -> Source:
         note=note,
     )
     options = source.options
+    lent = Lent(login_of_address(config.network.proxy))
     try:
-        collector = source.collector(options, context)
+        collector = screened(source.collector(options, screened_context(context, lent)), lent)
         return Source(source.name, collector, lambda: login_of(config, source.name, options), notes.take)
     except OutboxError as error:
         return Source(source.name, Unusable(error))

@@ -1,0 +1,97 @@
+"""A REST key that its server throws back, in every usual coding: it is found in no screen, log, table or object."""
+
+import base64
+import json
+import urllib.parse
+
+import pytest
+
+from tests.cli.conftest import SILENT
+from tests.collectors.loopback import Loopback, reply
+
+KEY = "Xq7-pl+s/Canary.9kLm2vRt8"
+STRETCHES = [KEY[start : start + 8] for start in range(len(KEY) - 7)]
+AT = "2026-11-23T05:00:00Z"
+
+
+def shifted(count):
+    return base64.b64encode(b"x" * count + KEY.encode()).decode()
+
+
+CODINGS = {
+    "plain": KEY,
+    "upper": KEY.upper(),
+    "base64": shifted(0),
+    "base64, one on": shifted(1),
+    "base64, two on": shifted(2),
+    "hex": KEY.encode().hex(),
+    "hex in capitals": KEY.encode().hex().upper(),
+    "url": urllib.parse.quote(KEY, safe=""),
+    "json": "".join(f"\\u{ord(char):04x}" for char in KEY),
+    "html": "".join(f"&#{ord(char)};" for char in KEY),
+    "cut in front": KEY[6:],
+    "cut behind": KEY[:14],
+}
+PLACES = {
+    "an error": lambda coded: reply(400, {"error": f"the key {coded} is not known"}),
+    "a page of HTML": lambda coded: reply(400, f"<html><p>{coded}</p></html>".encode()),
+    "a list that is none": lambda coded: reply(
+        200, {"status": "error", "message": f"API key {coded} is bad"}
+    ),
+    "a key of JSON": lambda coded: reply(200, [{coded: 1, "id": 1}]),
+    "a rejected record": lambda coded: reply(
+        200, [{"id": 1, "at": "never", "v": 1, "self": f"/x?key={coded}"}]
+    ),
+    "a reason": lambda coded: reply(200, [{"id": 1, "at": AT, "v": f"key {coded}"}]),
+    "a redirect": lambda coded: reply(
+        302, b"", {"Location": f"https://example.com/{urllib.parse.quote(coded)}"}
+    ),
+    "a bookmark": lambda coded: reply(200, [{"id": 1, "at": AT, "v": 1, "mark": coded}]),
+}
+
+
+def found_in(agent, *results):
+    """The forms of the key, or of a stretch of it, that stand in a screen or a file that is not its own."""
+    needles = {form.casefold() for form in CODINGS.values()} | {stretch.casefold() for stretch in STRETCHES}
+    needles |= {stretch.encode().hex() for stretch in STRETCHES}
+    texts = {f"screen {number}": result.out + result.err for number, result in enumerate(results)}
+    for (table,) in agent.query("SELECT name FROM sqlite_schema WHERE type = 'table'"):
+        rows = agent.query(f'SELECT * FROM "{table}"')
+        texts[table] = "\n".join(str(cell) for row in rows for cell in row)
+    for path in (agent.folder / "logs").glob("*"):
+        texts[path.name] = path.read_text("utf-8")
+    texts["objects"] = json.dumps(agent.lines(), ensure_ascii=False)
+    return [
+        (where, needle) for where, text in texts.items() for needle in needles if needle in text.casefold()
+    ]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_key_that_a_server_throws_back_is_found_nowhere(agent, outbox, place):
+    assert outbox("secret", "set", "api", stdin=f"{KEY}\n").code == 0
+    asked = []
+    coded = iter([*CODINGS.values()] * 3)
+
+    def answer(ask):
+        asked.append(ask.headers["x-api-key"])
+        return PLACES[place](next(coded))
+
+    with Loopback(answer) as server:
+        agent.configure(
+            f"[source:s]\ncollector = rest\nurl = {server.url}/list\nauth = header\nauth_header = X-Api-Key: {{secret}}\n"
+            "secret = file:secrets/api\nentity = id\ntime = at\nvalues = v\nbookmark = mark\nquery = since = {bookmark}\n",
+            own=SILENT.replace("no", "yes"),
+        )
+        results = [outbox("collect", "s") for _ in CODINGS]
+        results += [outbox("preview", "s"), outbox("check", "s")]
+    results += [
+        outbox("upload"),
+        outbox("status"),
+        outbox("status", "--json"),
+        outbox("rejected", "list", "--all"),
+    ]
+    results += [outbox("rejected", "list", "--csv"), outbox("audit")]
+    results += [outbox("rejected", "show", "1")]
+    assert asked[0] == KEY
+    assert len(asked) >= len(CODINGS)
+    assert found_in(agent, *results) == []
