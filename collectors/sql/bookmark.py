@@ -8,6 +8,7 @@ came before (a text among numbers or times, where a column takes both) moves no 
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
@@ -117,6 +118,21 @@ def less(value: Any, overlap: Overlap) -> Any:
             hint="write 5m where it is a time, 100 where it is a number",
         )
     return found
+
+
+def repeated(value: Any, zone: ZoneInfo) -> timedelta | None:
+    """Return by how much clocks go back in the hour of a wall time that comes twice; None for other values.
+
+    A row of the second hour may be smaller than one of the first, and comes later.
+    """
+    local = value
+    if isinstance(value, str) and position(value).kind == "time":
+        with suppress(ValueError):
+            local = datetime.fromisoformat(value)
+    if not isinstance(local, datetime) or local.tzinfo:
+        return None
+    first, second = (local.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
+    return first - second if first > second else None
 
 
 def _less(value: Any, overlap: timedelta | Decimal) -> Any:

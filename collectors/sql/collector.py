@@ -31,6 +31,7 @@ from collectors.sql.bookmark import (
     is_of_another_kind,
     less,
     moves,
+    repeated,
     require_tie,
     shown,
     typed,
@@ -123,6 +124,7 @@ class _Reader:
             mark.name if mark and mark not in self._wanted else "" for mark in (self._bookmark, tie_breaker)
         ]
         self._beside = [number for number, name in enumerate(marks) if name and name not in marks[:number]]
+        self._reads_again = False
         self._order = order
         self._rows = mapping.bind([*mapping.needed, *(marks[number] for number in self._beside)], order)
         # Where the bookmark is the time of a row, time_format says what a number or a text of it means.
@@ -179,8 +181,11 @@ class _Reader:
             low = mark.value if mark.value is not None else day(window.since, like, self._zone)
             return Bounds(low, mark.tie, day(window.until + timedelta(days=1), like, self._zone))
         if mark.value is not None and self._bookmark:
-            overlap = self._options.overlap
-            return Bounds(mark.value, mark.tie) if overlap is None else Bounds(less(mark.value, overlap))
+            twice = repeated(mark.value, self._zone)
+            self._reads_again = twice is not None or self._options.overlap is not None
+            if not self._reads_again:
+                return Bounds(mark.value, mark.tie)
+            return Bounds(less(less(mark.value, twice), self._options.overlap))
         if self._options.start:
             like = self._newest()
             return Bounds() if like is None else Bounds(typed(self._options.start, like, self._zone))
@@ -208,8 +213,13 @@ class _Reader:
             return reached
         if is_of_another_kind(value, reached.value):
             return reached
-        if self._options.overlap is not None and is_behind(value, began.value):
+        if self._reads_again and is_behind(value, began.value):
             return reached
+        if self._order and repeated(value, self._zone):
+            raise PermanentError(
+                "the bookmark is in an hour that comes twice, whose rows are read twice: they have no order",
+                hint="repeated_hour = in_order needs a bookmark that counts up, or an instant",
+            )
         require_tie(tie)
         return Mark(value, tie, self._order.text() if self._order else "")
 

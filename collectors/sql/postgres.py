@@ -1,12 +1,13 @@
-"""How PostgreSQL's driver reads cells that Python has no value for; the only file that knows psycopg.
+"""How PostgreSQL's driver waits, and reads cells that Python has no value for; the only file that knows psycopg.
 
 Invariant: a time before the year 1 or after 9999, `infinity`, `24:00`, an interval of months or years, and
 text in no known encoding become text instead of ending the query. Numbers inside of JSON are exact.
 """
 
+from collections.abc import Callable, Generator
 from typing import Any, Literal
 
-from psycopg import DataError
+from psycopg import DataError, OperationalError
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Loader
 from psycopg.pq import Format
@@ -24,8 +25,38 @@ _TIMES = ("date", "time", "timetz", "timestamp", "timestamptz", "interval")
 _TEXTS = ("text", "varchar", "bpchar", "name", "json", "jsonb", "xml")
 
 
-def read_leniently(connection: Any, _record: Any) -> None:
-    """Prepare a new connection; what SQLAlchemy calls for each."""
+def prepare(connection: Any, silence_s: float, monotonic: Callable[[], float]) -> None:
+    """Prepare a new connection: how it reads, and how long it waits for one answer."""
+    _read_leniently(connection)
+    wait = connection.wait
+
+    def limited(answer: Any, *args: Any, **kwargs: Any) -> Any:
+        return wait(_until(answer, connection, silence_s, monotonic), *args, **kwargs)
+
+    connection.wait = limited
+
+
+def _until(
+    answer: Any, connection: Any, silence_s: float, monotonic: Callable[[], float]
+) -> Generator[Any, Any, Any]:
+    """Go on with what the driver waits for, which it looks at every moment, until the time is over.
+
+    A server that stands still holds its connection, and no limit of its own ends a statement there.
+    """
+    end = monotonic() + silence_s
+    try:
+        wanted = next(answer)
+        while True:
+            ready = yield wanted
+            if not ready and monotonic() > end:
+                connection.pgconn.finish()
+                raise OperationalError(f"the server has not answered for {silence_s:.0f} s")
+            wanted = answer.send(ready)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _read_leniently(connection: Any) -> None:
     adapters = connection.adapters
     for name in _TIMES:
         strict = adapters.get_loader(adapters.types[name].oid, Format.TEXT)

@@ -43,6 +43,8 @@ logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 Form = Literal["", "instant", "float", "bits", "money", "real"]
 MAX_FETCHED_CELLS = 2_000
+ANSWER_S = 30
+"""A server that has not answered for so long after a statement's own limit is given up."""
 _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "mysql": "mysql+pymysql",
@@ -168,7 +170,7 @@ class Server:
         if password:
             url = url.set(password=password)
         seconds = max(2, int(self._context.network.connect_timeout))
-        silence = int(self._options.statement_timeout) + 30
+        silence = int(self._options.statement_timeout) + ANSWER_S
         arguments: dict[str, Any] = {"connect_timeout": seconds}
         if self._options.kind == "postgresql":
             arguments |= {"application_name": "snowflake-datapipe", **_KEEPALIVE}
@@ -179,10 +181,13 @@ class Server:
             arguments = {"timeout": int(self._options.statement_timeout)}
         engine = sqlalchemy.create_engine(url, connect_args=arguments, **shared)
         if self._options.kind == "postgresql":
-            from collectors.sql.postgres import read_leniently  # noqa: PLC0415 - its driver is an extra
+            from collectors.sql.postgres import prepare  # noqa: PLC0415 - its driver is an extra
+
+            def prepared(connection: Any, _record: Any) -> None:
+                prepare(connection, silence, self._monotonic)
 
             # First of all: SQLAlchemy itself asks for texts while it connects.
-            sqlalchemy.event.listen(engine, "connect", read_leniently, insert=True)
+            sqlalchemy.event.listen(engine, "connect", prepared, insert=True)
         elif self._options.kind in ("mysql", "mariadb"):
 
             def wait_longer(connection: Any, _record: Any) -> None:

@@ -1,7 +1,10 @@
 """Databases: an instant is an instant and a wall time a wall time, and numbers are those that the database holds."""
 
+import os
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -13,7 +16,7 @@ import pytest
 from outbox.config.sections import NetworkOptions
 from outbox.errors import ConfigError, PermanentError, TransientError
 from tests.collectors.conftest import mariadb, postgres
-from tests.collectors.sql_database import NOW, Cluster, Maria, sql
+from tests.collectors.sql_database import NOW, Cluster, File, Maria, sql
 from tests.support import mariadb as mariadb_server
 
 __all__ = ["mariadb", "postgres"]  # the fixtures
@@ -293,6 +296,56 @@ def test_rows_in_order_tell_two_hours_apart_across_runs(postgres):
     assert read == {n: begin + timedelta(minutes=30 * n) for n in range(6)}
 
 
+@pytest.mark.parametrize(
+    ("server", "kind"),
+    [
+        ("postgres", "timestamp"),
+        ("maria", "datetime"),
+        ("sqlite", "text"),
+        ("sqlite", "T"),
+        ("maria", "date"),
+    ],
+)
+@pytest.mark.parametrize("overlap", ["", "5m"])
+def test_a_local_time_as_the_bookmark_hides_nothing_of_the_hour_that_comes_twice(
+    request, tmp_path, server, kind, overlap
+):
+    """Reported as SEED-platform/seed#4286 of series in local time; as a bookmark it hid the second hour."""
+    if server == "sqlite":
+        database = File(tmp_path)
+    else:
+        database = request.getfixturevalue(server)
+        database = Cluster(database) if server == "postgres" else database
+    if kind == "date":
+        overlap = overlap and "1d"
+    between = "T" if kind == "T" else " "
+    database.execute(f"CREATE TABLE orders (id int, changed {kind.replace('T', 'text')}, v int)")
+    hours = ["02:50", "03:00", "03:59", "03:00", "03:30", "03:59", "04:00", "04:10"]
+    given = {"overlap": overlap} if overlap else {"tie_breaker": "id"}
+    source = sql(
+        database, zone=HELSINKI, time="v", time_format="unix", values="id", bookmark="changed", **given
+    )
+    read, bookmark = [], ""
+    for number, hour in enumerate(hours):
+        changed = f"2026-10-25{between}{hour}:00" if kind != "date" else "2026-10-25"
+        database.execute(f"INSERT INTO orders VALUES ({number}, '{changed}', {1795150800 + number})")
+        records, bookmark = found(source, bookmark)
+        read += [record.entity for record in records if record.entity not in read]
+        assert len(records) <= 6 or overlap
+    assert read == [str(number) for number in range(8)]
+
+
+def test_a_local_time_as_the_bookmark_gives_rows_no_order_in_the_hour_that_comes_twice(postgres):
+    database = Cluster(postgres)
+    database.execute("CREATE TABLE orders (id int, changed timestamp, at timestamp)")
+    database.execute("INSERT INTO orders VALUES (1, '2026-10-25 03:30', '2026-10-25 03:30')")
+    source = sql(
+        database, zone=HELSINKI, time="at", values="id", bookmark="changed", repeated_hour="in_order"
+    )
+    with pytest.raises(PermanentError, match="in an hour that comes twice"):
+        list(source.collect({}))
+
+
 @pytest.mark.parametrize("changes", [{"overlap": "5"}, {"bookmark": "at"}])
 def test_rows_that_are_read_twice_have_no_order(changes):
     given = {
@@ -321,6 +374,30 @@ def test_a_server_that_never_speaks_is_given_up_after_the_connect_timeout(kind):
         assert time.monotonic() - began < 60  # its statements may take 330 s
         for connection, _ in held:
             connection.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing stops a process there and lets it go on")
+def test_a_server_that_stands_still_between_two_answers_is_given_up(postgres, monkeypatch):
+    """Reported as lib/pq#450 and ged/ruby-pg#509: the connection stands, and nobody answers."""
+    monkeypatch.setattr("collectors.sql.server.ANSWER_S", 1)
+    database = Cluster(postgres)
+    database.execute("CREATE TABLE orders (id int, at timestamptz, v int)")
+    database.execute("INSERT INTO orders SELECT n, now(), n FROM generate_series(1, 30000) n")
+    pages = sql(database, time="at", values="v", statement_timeout="1s").collect({})
+    next(pages)
+    with database.connect() as admin:
+        seen = "SELECT pid FROM pg_stat_activity WHERE usename = 'reader'"
+        stopped = [pid for (pid,) in admin.execute(seen)]
+    began = time.monotonic()
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(TransientError, match="has not answered for 2 s"):
+            list(pages)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    assert time.monotonic() - began < 30
 
 
 def test_a_password_that_drivers_would_cut_is_refused():
