@@ -1,4 +1,4 @@
-"""How PostgreSQL's driver waits, and reads cells that Python has no value for; the only file that knows psycopg.
+"""How PostgreSQL's driver waits, and reads what Python has no value for; the only file that knows psycopg.
 
 Invariant: a time before the year 1 or after 9999, `infinity`, `24:00`, an interval of months or years, and
 text in no known encoding become text instead of ending the query. Numbers inside of JSON are exact.
