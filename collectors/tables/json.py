@@ -20,6 +20,8 @@ from outbox.errors import PermanentError
 
 MAX_DOCUMENT_BYTES = 16_000_000
 MAX_ELEMENT_CHARS = 1_000_000
+MAX_NAME_CHARS = 250
+"""A longer name of a column within an object is none: names would outgrow what they name."""
 _CHUNK_BYTES = 64 * 1024
 _SPACE = re.compile(r"[ \t\r\n]*")
 _TWO_WAYS = Refused("stands there twice: as one key, and as a key within another")
@@ -27,7 +29,7 @@ _KIND = {list: "a list", str: "a text", bool: "true or false", type(None): "null
 
 
 def as_row(found: Any, problem: str = "") -> tuple[dict[str, Any] | None, str]:
-    """Return an object with its inner objects spread as `outer.inner`, and "" or what is wrong with it."""
+    """Return an object with the objects in it spread as `outer.inner`, and "" or what is wrong with it."""
     if isinstance(found, Refused):
         found, problem = found.shown, found.problem
     if not isinstance(found, dict):
@@ -36,14 +38,22 @@ def as_row(found: Any, problem: str = "") -> tuple[dict[str, Any] | None, str]:
 
 
 def _spread(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the object with every key in the objects in it; of two of one name, neither counts."""
     if not any(isinstance(value, dict) for value in found.values()):
         return found
     spread = dict(found)
-    for name, value in found.items():
-        if isinstance(value, dict):
-            for inner, item in value.items():
-                path = f"{name}.{inner}"
-                spread[path] = _TWO_WAYS if path in found else item
+    level = list(found.items())
+    while level:
+        inner = [
+            (f"{outer}.{name}", item)
+            for outer, value in level
+            if isinstance(value, dict)
+            for name, item in value.items()
+            if len(outer) + len(name) < MAX_NAME_CHARS
+        ]
+        for name, item in inner:
+            spread[name] = _TWO_WAYS if name in spread else item
+        level = inner
     return spread
 
 

@@ -28,7 +28,15 @@ from collectors.mapping.times import Order
 from collectors.tables.json import ArrayElements, as_row, read_document
 from collectors.tables.lines import START, CsvRows, Lines, Place, Row, ndjson_rows
 from collectors.tables.options import DELIMITERS, HEADER, VALUE, TableOptions
-from collectors.tables.unpack import ARCHIVES, SUFFIXES, as_text, require_unpacked, unpacked, with_newlines
+from collectors.tables.unpack import (
+    ARCHIVES,
+    SUFFIXES,
+    WORKBOOKS,
+    as_text,
+    require_unpacked,
+    unpacked,
+    with_newlines,
+)
 from collectors.tables.workbook import sheet_rows
 from outbox.errors import PermanentError
 from outbox.record import Record, Rejected
@@ -78,6 +86,11 @@ def kind_of(name: str, options: TableOptions) -> Kind:
     if suffix in ARCHIVES or suffix in SUFFIXES:
         raise PermanentError(
             "is an archive, or packed twice", hint="one layer of gzip or zstd is read; unpack the rest"
+        )
+    if options.format == "auto" and suffix in WORKBOOKS:
+        raise PermanentError(
+            f"is a workbook of a kind that is not read ({suffix})",
+            hint="save it as .xlsx; if it is text by that name, set the section's format",
         )
     found = _FORMATS.get(suffix, "") if options.format == "auto" else options.format
     if not found:

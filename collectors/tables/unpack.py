@@ -25,6 +25,8 @@ FREE_BYTES = 16_000_000
 """What may be unfolded whatever the ratio: short files of one repeated line are no attack."""
 SUFFIXES = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".cab")
+WORKBOOKS = (".xls", ".xlsb", ".ods")
+_OLE = b"\xd0\xcf\x11\xe0"
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _CHUNK_BYTES = 256 * 1024
 _BOMS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -109,6 +111,8 @@ def require_unpacked(stream: io.BufferedReader, packing: str) -> None:
         if start.startswith(magic):
             what = "is packed twice" if packing else f"is a {kind} file without the ending that says so"
             raise PermanentError(what, hint="one layer of gzip or zstd is read, and .gz or .zst must say so")
+    if start.startswith(_OLE):
+        raise PermanentError("is an old workbook (.xls), whatever its name says", hint="save it as .xlsx")
     if start.startswith(b"PK\x03\x04"):
         raise PermanentError(
             "is an archive or a workbook", hint="unpack it, or name it .xlsx where it is one"

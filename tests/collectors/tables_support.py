@@ -18,13 +18,13 @@ ROW = "2026-01-01T00:00,Oulu,1.5\n"
 GOOD_FILE = HEADER + ROW
 
 
-def read(content, name="t.csv", *, place=None, extra=None, **options):
+def read(content, name="t.csv", *, place=None, extra=None, waits=False, **options):
     """Return the records, the rejected and the last place of a table."""
     given = TableOptions(**{**GIVEN, **options})
     mapping = Mapping(given, zone=ZoneInfo("Europe/Helsinki"), source="s")
     stream = io.BytesIO(content.encode() if isinstance(content, str) else content)
     more = {"place": place} if place else {}
-    table = Table(stream, name, given, mapping, origin={"file": name}, extra=extra or {}, **more)
+    table = Table(stream, name, given, mapping, origin={"file": name}, extra=extra or {}, waits=waits, **more)
     outcomes = list(table)
     records = [outcome.found for outcome in outcomes if isinstance(outcome.found, Record)]
     rejected = [outcome.found for outcome in outcomes if isinstance(outcome.found, Rejected)]

@@ -15,6 +15,7 @@ from collectors.mapping.columns import Mapping
 from collectors.tables import json as tables_json
 from collectors.tables import lines as tables_lines
 from collectors.tables import workbook as tables_excel
+from collectors.tables.json import MAX_NAME_CHARS, as_row
 from collectors.tables.lines import Place
 from collectors.tables.options import TableOptions
 from collectors.tables.table import SAMPLE_ROWS, Table, kind_of
@@ -490,3 +491,47 @@ def test_a_time_that_looks_like_a_name_is_no_header():
     )
     assert [record.values["t"] for record in records] == [7, 8]
     assert not rejected
+
+
+GROWN = {
+    "t.csv": HEADER + '2026-01-01T00:00,"Ou""lu\r\n,x",1.5\r\n2026-01-01T01:00,Åbo,12\n\n' + HEADER + ROW,
+    "lone.csv": (HEADER + '2026-01-01T00:00,"Ou,lu",1.5\n2026-01-01T01:00,Åbo,12\n').replace("\n", "\r"),
+    "twice.csv": (HEADER + ROW + "2026-01-01T01:00,Åbo,12\n").replace("\n", "\r\r\n"),
+    "t.ndjson": f"{json.dumps(JSON_ROW)}\n{json.dumps(JSON_ROW | {'Place': 'Å', 'Temp': 12}, ensure_ascii=False)}\n",
+}
+
+
+@pytest.mark.parametrize("name", GROWN)
+def test_wherever_a_growing_file_is_cut_its_rows_are_those_of_the_whole_file(name):
+    content = GROWN[name].encode()
+    whole, rejected, _ = read(content, name)
+    assert len(whole) >= 2
+    assert not rejected
+    for cut in range(1, len(content)):
+        first, rejected, place = read(content[:cut], name, waits=True)
+        assert not rejected
+        rest, rejected, _ = read(content, name, place=place)
+        assert not rejected
+        again = 1 if first and rest and first[-1] == rest[0] else 0  # a whole object without its end
+        assert first + rest[again:] == whole, content[:cut]
+        assert not again or name == "t.ndjson"
+
+
+def test_columns_within_objects_have_names_of_bounded_length():
+    """A long key with many in it took memory without end."""
+    row, _ = as_row(
+        {"x" * MAX_NAME_CHARS: {str(number): number for number in range(100_000)}, "a": {"b": {"c": 1}}}
+    )
+    assert len(row) == 4
+    assert row["a.b.c"] == 1
+
+
+@pytest.mark.parametrize(
+    "members",
+    ['"a":{"b":{"c":1}},"a.b.c":2', '"a":{"b":{"c":1}},"a.b":{"c":2}', '"a":{"b":{"c":1},"b.c":2}'],
+)
+def test_a_value_that_is_there_at_two_depths_is_not_decided(members):
+    text = f'{{"Time":"2026-01-01","Place":"x",{members}}}'
+    records, rejected, _ = read(text, "t.ndjson", values="t: a.b.c")
+    assert not records
+    assert "a.b.c stands there twice" in rejected[0].reason

@@ -135,3 +135,65 @@ def test_what_keeps_spreadsheets_from_making_numbers_is_no_part_of_a_name(journe
     journey.write("a.csv", f'id,at,v\n="00123",{T},1\n"=""00124""",{T},1\n, {T},1\n "x, y", "{T}", 2\n')
     journey.collect()
     assert [entity for entity, _, _ in journey.values()] == ["00123", "00124", "x, y"]
+
+
+def test_a_backslash_is_text_where_nothing_else_was_said(journey):
+    """Cinchoo/ChoETL#40, stevehansen/csv#35: a cell that ends with a backslash took the next row into it."""
+    journey.files(f"{GIVEN}\nattributes = n\ndelimiter = tab")
+    journey.write("a.tsv", f'id\tat\tv\tn\n"C:\\"\t{T}\t1\t"D:\\"\nb\t{T}\t2\tx\n')
+    journey.collect()
+    assert [(body["entity"], body["attributes"]["n"]) for body in journey.stored()] == [
+        ("C:\\", "D:\\"),
+        ("b", "x"),
+    ]
+
+
+def test_a_row_that_joining_files_ran_into_a_header_is_rejected(journey):
+    """CodeWithAloha/Hawaii-Zoning-Atlas#109: the first file had no line end, and a header followed it."""
+    journey.files(GIVEN)
+    journey.write("a.csv", f"id,at,v\na,{T},1id,at,v\nb,{T},2\n")
+    journey.collect()
+    assert [entity for entity, _, _ in journey.values()] == ["b"]
+    (reason,) = journey.rejected()
+    assert reason.startswith("the row has 5 cells, and 3 columns")
+
+
+def test_with_a_marker_the_last_line_is_read_at_once(journey):
+    """rapidsai/cudf#1083, parsecsv/parsecsv-for-php#85: the last line without an end was lost."""
+    journey.files(f"{GIVEN}\nmarker = .done")
+    journey.write("a.csv", f"id,at,v\na,{T},1\nb,{T},2")
+    journey.write("a.csv.done", "")
+    journey.collect()
+    assert [entity for entity, _, _ in journey.values()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.xls", "is a workbook of a kind that is not read (.xls)"),
+        ("a.ods", "is a workbook of a kind that is not read (.ods)"),
+        ("a.csv", "is an old workbook (.xls), whatever its name says"),
+    ],
+)
+def test_an_old_workbook_is_called_that(journey, name, said):
+    """qax-os/excelize#881, ets/tap-spreadsheets-anywhere#54: "not a valid zip file" said it to nobody."""
+    journey.files(GIVEN)
+    file = journey.write(name, "")
+    file.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504))
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    ended = journey.collect()
+    assert said in ended.err + ended.out
+    assert "save it as .xlsx" in ended.err + ended.out
+
+
+def test_columns_are_found_in_objects_at_any_depth(journey):
+    journey.files("pattern = *\nentity = meta.dev.id\ntime = at\nvalues = v: data.x.y.v")
+    journey.write(
+        "a.ndjson",
+        f'{{"at":"{T}","meta":{{"dev":{{"id":"a"}}}},"data":{{"x":{{"y":{{"v":1}}}}}}}}\n'
+        f'{{"at":"{T}","meta":{{"dev":{{"id":"b"}}}},"data":{{"x":{{"y":{{"w":1}}}}}}}}\n',
+    )
+    journey.collect()
+    assert [(entity, values) for entity, _, values in journey.values()] == [("a", {"v": 1})]
+    (reason,) = journey.rejected()
+    assert reason.startswith("none of data.x.y.v is there")
