@@ -1,58 +1,180 @@
-"""A table that stands in the message itself: in its HTML, or as lines of its text.
+"""Tables that stand in the message itself, as lines of its text; those of its HTML are in `html`.
 
-Invariant: what is around the table (a greeting, a signature, layout tables) is passed over; the table is
-the one whose header has all the columns that the section names.
+Invariant: what is around a table (a greeting, a signature, layout tables) is passed over; a table is one
+whose header has all the columns that the section names. Which of several are read is the caller's to say:
+each knows how deep it is quoted.
 """
 
 import csv
-import io
-from collections.abc import Collection, Iterable
-from html.parser import HTMLParser
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 from collectors.email.message import BadMessageError, CheckTime
 from collectors.mapping.options import tidy
+from collectors.tables.lines import Place, Row
 from collectors.tables.options import DELIMITERS
 
-MAX_HTML_CHARS = 2_000_000
-MAX_TABLES = 1_000
-MAX_ROW_CELLS = 1_000
-_PIECE_CHARS = 64 * 1024
+_TAIL_LINES = 8
+_ANNOUNCED = re.compile(
+    r"(?<!-)-{3,}+\s*+(?:Original Message|Forwarded message|Ursprüngliche Nachricht|Weitergeleitete Nachricht"
+    r"|Message d'origine|Message transféré|Mensaje original|Messaggio originale|Oorspronkelijk bericht"
+    r"|Alkuperäinen viesti|Välitetty viesti|Ursprungligt meddelande|Oprindelig meddelelse"
+    r"|Wiadomość oryginalna)\s*+-{3}",
+    re.IGNORECASE,
+)
+_SUBJECT = re.compile(r"\b(?:Subject|Betreff|Objet|Asunto|Oggetto|Onderwerp|Aihe|Ämne|Emne|Temat)\s*:")
+_FROM = re.compile(r"\b(?:From|Von|De|Da|Van|Lähettäjä|Från|Fra|Od)\s*:")
+_SENT = re.compile(
+    r"\b(?:Sent|Date|Gesendet|Datum|Envoyé|Enviado|Fecha|Inviato|Data|Verzonden|Lähetetty|Päivämäärä"
+    r"|Skickat|Sendt|Dato|Wysłano)\s*:"
+)
+_WROTE = re.compile(
+    r"\b(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef|kirjoitti|skrev|napisał)\b.*:\s*$"
+)
+GAP = "stands behind an empty line, and nothing in it tells whether it is a row"
+_QUOTED = "begins with > as a quoted line does"
+
+Judgement = Literal["rows", "unclear", "text"]
+Judge = Callable[[Sequence[str], list[list[str]]], Judgement]
+"""Tells of a header and lines that have as many cells whether they are rows of that table."""
 
 
-def html_table(html: str, needed: Collection[str], check_time: CheckTime) -> str | None:
-    """Return, as CSV, the first table with a row that holds all the needed columns, from there on.
+class Columns(NamedTuple):
+    """The columns that a table must have, those of the entity among them; with `wide` every one may count."""
 
-    None where there is no such table.
+    needed: frozenset[str]
+    entity: frozenset[str]
+    are_all_needed: bool
+
+
+class Found(NamedTuple):
+    """A table: its rows, the header first, and how many times it is quoted.
+
+    `is_passed`: it is hidden, or behind > signs, and never read. `unread` are the lines behind an empty one
+    that have as many cells, and are not rows.
     """
-    if len(html) > MAX_HTML_CHARS:
-        raise BadMessageError(f"its HTML has more than {MAX_HTML_CHARS:,} characters")
-    parser = _Tables()
-    try:
-        for start in range(0, len(html), _PIECE_CHARS):
-            check_time()
-            parser.feed(html[start : start + _PIECE_CHARS])
-        # Not closed: what an unfinished tag at the end could tell is no row, and may take very long.
-    except AssertionError as error:
-        raise BadMessageError("its HTML cannot be read") from error
-    for rows in parser.tables:
-        for number, row in enumerate(rows):
-            if set(needed) <= {tidy(cell) for cell in row}:
-                return _csv(rows[number:])
-    return None
+
+    rows: list[Row]
+    quoted: int
+    is_passed: bool = False
+    unread: int = 0
 
 
-def text_table(text: str, needed: Collection[str], delimiter: str) -> str | None:
-    """Return, as CSV, the lines from the header to the next empty line; None where no line is that header.
+def tells_a_quote(text: str) -> bool:
+    """Return whether a text, of a few lines, has what mail programs write above a message that they quote."""
+    if _ANNOUNCED.search(text):
+        return True
+    return bool(_SUBJECT.search(text) and _FROM.search(text) and _SENT.search(text))
 
-    `delimiter` is what the section says; empty: a comma.
+
+def text_tables(
+    text: str, columns: Columns, delimiter: str, judge: Judge, check_time: CheckTime
+) -> list[Found]:
+    """Return every table in a text: a header, and the lines behind it to the first that is not a row.
+
+    An empty line ends a table only where what follows is not a row. `delimiter` is what the section says;
+    empty: a comma.
     """
-    sign = DELIMITERS.get(delimiter, delimiter) or ","
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        if sign in line and set(needed) <= {tidy(cell) for cell in _cells(line, sign)}:
-            end = next((at for at in range(number, len(lines)) if not lines[at].strip()), len(lines))
-            return _csv(_cells(each, sign) for each in lines[number:end])
-    return None
+    tables = _Lines(columns, DELIMITERS.get(delimiter, delimiter) or ",", judge)
+    for line in text.splitlines():
+        check_time()
+        tables.take(line)
+    tables.end_block()
+    read = [Found(each.rows, each.quoted, unread=each.unread) for each in tables.tables]
+    return [*read, *tables.passed]
+
+
+class _Table:
+    def __init__(self, quoted: int, header: list[str]) -> None:
+        self.quoted = quoted
+        self.header = header
+        self.rows: list[Row] = []
+        self.unread = 0
+        self.lines = 0
+        self.add(header)
+
+    def add(self, cells: list[str], problem: str = "") -> None:
+        """Add a row, the next line of the table."""
+        self.lines += 1
+        self.rows.append(Row(cells, self.lines, Place(0, self.lines), problem))
+
+
+class _Lines:
+    """Takes the lines of a text one by one."""
+
+    def __init__(self, columns: Columns, sign: str, judge: Judge) -> None:
+        self.tables: list[_Table] = []
+        self.passed: list[Found] = []
+        self._columns = columns
+        self._sign = sign
+        self._judge = judge
+        self._table: _Table | None = None
+        self._block: list[list[str]] | None = None
+        """The table's lines since the last empty one; None where none was."""
+        self._quoted = 0
+        self._tail: list[str] = []
+        self._is_answered = False
+
+    def take(self, line: str) -> None:
+        """Take the next line."""
+        if not line.strip():
+            self.end_block()
+            if self._table:
+                self._block = []
+                self._table.lines += 1
+            return
+        is_quoted = line.startswith(">")
+        if self._is_answered and not is_quoted:
+            self._quote()
+        self._is_answered = bool(_WROTE.search(line[-300:]))
+        cells = _cells(line.lstrip("> ") if is_quoted else line, self._sign)
+        is_header = self._sign in line and self._columns.needed <= {tidy(cell) for cell in cells}
+        if is_quoted:
+            self._take_quoted(line, is_header=is_header)
+            return
+        self._watch(line)
+        if is_header:
+            self.end_block()
+            self._table = _Table(self._quoted, cells)
+            self.tables.append(self._table)
+        elif self._block is not None:
+            self._block.append(cells)
+        elif self._table:
+            self._table.add(cells)
+
+    def end_block(self) -> None:
+        """End the lines that follow an empty one: they are rows of the table, or the text behind it."""
+        block, table, self._block = self._block, self._table, None
+        if not block or not table:
+            return
+        alike = [cells for cells in block if len(cells) == len(table.header) > 1]
+        judgement = self._judge(table.header, alike) if alike else "text"
+        if judgement == "text":
+            table.unread += len(alike)
+            table.lines += len(block)
+            return
+        for cells in block:
+            table.add(cells, GAP if judgement == "unclear" else "")
+
+    def _take_quoted(self, line: str, *, is_header: bool) -> None:
+        if self._table and self._block is None:
+            self._table.add([line], _QUOTED)
+        elif is_header:
+            self.end_block()
+            self._table = None
+            self.passed.append(Found([], self._quoted + 1, is_passed=True))
+
+    def _watch(self, line: str) -> None:
+        """Notice the lines above an answered message, which is quoted behind them."""
+        self._tail = [*self._tail[1 - _TAIL_LINES :], line[:1_000]]
+        if (":" in line or "--" in line) and tells_a_quote("\n".join(self._tail)):
+            self._quote()
+
+    def _quote(self) -> None:
+        self.end_block()
+        self._quoted += 1
+        self._table, self._tail = None, []
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -61,59 +183,3 @@ def _cells(line: str, delimiter: str) -> list[str]:
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error as error:
         raise BadMessageError(f"a line of its text cannot be read: {error}") from error
-
-
-def _csv(rows: Iterable[list[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
-
-
-class _Tables(HTMLParser):
-    """Collects the cells of every table; one inside another is a table of its own."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tables: list[list[list[str]]] = []
-        self._open: list[list[list[str]]] = []
-        self._cell: list[str] | None = None
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002
-        """Begin a table, a row or a cell."""
-        if tag == "table":
-            self._end_cell()
-            if len(self.tables) >= MAX_TABLES:
-                raise BadMessageError(f"its HTML has more than {MAX_TABLES:,} tables")
-            self.tables.append([])
-            self._open.append(self.tables[-1])
-        elif self._open and tag == "tr":
-            self._end_cell()
-            self._open[-1].append([])
-        elif self._open and tag in ("td", "th"):
-            self._end_cell()
-            self._cell = []
-        elif tag in ("br", "p", "div", "li"):
-            self.handle_data(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        """End a cell or a table."""
-        if tag in ("td", "th", "tr", "table"):
-            self._end_cell()
-        if self._open and tag == "table":
-            self._open.pop()
-
-    def handle_data(self, data: str) -> None:
-        """Take the text of the cell that is open."""
-        if self._cell is not None:
-            self._cell.append(data)
-
-    def _end_cell(self) -> None:
-        if self._cell is None or not self._open:
-            return
-        rows = self._open[-1]
-        if not rows:
-            rows.append([])
-        if len(rows[-1]) >= MAX_ROW_CELLS:
-            raise BadMessageError(f"a table in its HTML has more than {MAX_ROW_CELLS:,} columns")
-        rows[-1].append(" ".join("".join(self._cell).split()))
-        self._cell = None

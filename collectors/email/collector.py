@@ -72,7 +72,7 @@ class Email:
         self._monotonic = monotonic
         self._mapping = ColumnMapping(options, zone=zone, source=context.source, stream="rows")
         self._claim = Claim(options)
-        self._tables = MessageTables(options, self._mapping)
+        self._tables = MessageTables(options, self._mapping, context.note)
         meaning = f"{options.meaning()}{self._mapping.fingerprint}"
         self._meaning = hashlib.sha256(meaning.encode()).hexdigest()[:16]
 

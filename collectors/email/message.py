@@ -18,7 +18,7 @@ from email.feedparser import BytesFeedParser
 from email.header import decode_header
 from email.message import Message
 from email.policy import Compat32, Policy
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 MAX_LINES = 2_000_000
 MAX_PARTS = 1_000
@@ -32,6 +32,7 @@ _PIECE_BYTES = 64 * 1024
 _ENCODINGS = ("", "7bit", "8bit", "binary", "base64", "quoted-printable")
 _NO_CHARSETS = ("idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape")
 """Codecs that are none of mail's; one of them takes the square of the length."""
+_C1 = re.compile(rb"[\x80-\x9f]")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ADDRESS = re.compile(r'(?:[^<>]*<\s*)?([^@\s<>()",;:\\\[\]]{1,64}@[\w.-]{1,255})\s*>?', re.DOTALL)
 _FAILURES = (errors.MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -45,26 +46,47 @@ class BadMessageError(Exception):
 
 
 class Part(NamedTuple):
-    """A part of a message that is no container: `name` is empty where it has none."""
+    """A part of a message that is no container: `name` is empty where it has none.
+
+    `nested` is how many messages it is inside of, below the one that was received; `flow` says whether a
+    space at a line's end is a line end that means nothing (RFC 3676), and "delsp" that the space goes too.
+    """
 
     name: str
     kind: str
     charset: str
     is_attachment: bool
     content: Callable[[], bytes]
+    nested: int = 0
+    flow: Literal["", "flowed", "delsp"] = ""
 
     def text(self) -> str:
         """Return the content as text; BadMessageError when it is not in the charset that it claims."""
-        charset = self.charset or "utf-8"
+        content = self.content()
+        codec = self.codec(content)
         try:
-            codec = codecs.lookup(charset).name
+            text = content.decode(codec)
+        except UnicodeError as error:
+            raise BadMessageError(
+                f"it is not written in {shown(self.charset) or codec}, as it says"
+            ) from error
+        return _unfolded(text, delete=self.flow == "delsp") if self.flow else text
+
+    def codec(self, content: bytes) -> str:
+        """Return the name of the codec that the charset means; BadMessageError for one that is unknown.
+
+        ISO 8859-1 with bytes that are no letters there is Windows' cp1252, as in HTML.
+        """
+        try:
+            codec = codecs.lookup(self.charset or "utf-8").name
             if codec in _NO_CHARSETS:
                 raise LookupError(codec)
-            return self.content().decode("utf-8" if codec == "ascii" else codec)
-        except LookupError as error:
-            raise BadMessageError(f"its charset {shown(charset)[:60]} is unknown") from error
-        except UnicodeError as error:
-            raise BadMessageError(f"it is not written in {shown(charset)}, as it says") from error
+            "1".encode(codec)
+        except (LookupError, UnicodeError, ValueError) as error:
+            raise BadMessageError(f"its charset {shown(self.charset)[:60]} is unknown") from error
+        if codec == "iso8859-1" and _C1.search(content):
+            return "cp1252"
+        return "utf-8" if codec == "ascii" else codec
 
 
 def parse_headers(head: bytes) -> Message:
@@ -190,7 +212,7 @@ def _walked(message: Message, check_time: CheckTime) -> Iterator[Part]:
                 raise BadMessageError(f"messages inside messages, more than {MAX_NESTED} deep")
             stack += [(each, nested) for each in reversed(inside) if isinstance(each, Message)]
         else:
-            yield _leaf(part)
+            yield _leaf(part, nested)
 
 
 def _require_whole(part: Message) -> None:
@@ -202,7 +224,7 @@ def _require_whole(part: Message) -> None:
                 raise BadMessageError("the message announces parts, and their boundary is missing")
 
 
-def _leaf(part: Message) -> Part:
+def _leaf(part: Message, nested: int) -> Part:
     name = readable(part.get_filename() or "")
     return Part(
         # The last step of a path is what the sender saw; it is compared and shown, and opens nothing.
@@ -211,7 +233,38 @@ def _leaf(part: Message) -> Part:
         charset=shown(str(part.get_content_charset() or "")),
         is_attachment=bool(name) or part.get_content_disposition() == "attachment",
         content=lambda: _content(part),
+        nested=nested,
+        flow=_flow(part),
     )
+
+
+def _flow(part: Message) -> Literal["", "flowed", "delsp"]:
+    if part.get_content_type() != "text/plain" or _parameter(part, "format") != "flowed":
+        return ""
+    return "delsp" if _parameter(part, "delsp") == "yes" else "flowed"
+
+
+def _parameter(part: Message, name: str) -> str:
+    return str(part.get_param(name, "")).strip().lower()
+
+
+def _unfolded(text: str, *, delete: bool) -> str:
+    """The lines of a flowed text: one that ends in a space goes on in the next, if that is quoted as deep."""
+    lines: list[str] = []
+    flows, depth = False, 0
+    for line in text.splitlines():
+        rest = line.lstrip(">")
+        quoted = len(line) - len(rest)
+        rest = rest.removeprefix(" ")
+        is_signature = rest == "-- "
+        if flows and quoted == depth and not is_signature:
+            lines[-1] += rest
+        else:
+            lines.append(f"{'>' * quoted} {rest}" if quoted else rest)
+        flows, depth = rest.endswith(" ") and not is_signature, quoted
+        if flows and delete:
+            lines[-1] = lines[-1][:-1]
+    return "\n".join(lines)
 
 
 def _content(part: Message) -> bytes:

@@ -103,7 +103,8 @@ class Table:
     """A table to be read, from the place on: its bytes, its name, and where it is (`origin`, in few texts).
 
     `extra` holds columns that the caller adds; their names begin with @. A stream that is to be read from
-    an offset is seekable. With `waits` the table may still grow, if it is one to which lines are appended:
+    an offset is seekable. `rows`, where given, are read instead of the stream: cells that the caller took
+    apart, the header first. With `waits` the table may still grow, if it is one to which lines are appended:
     what its end may have cut is left there, and `waiting` says then what it is. `order` is what came before
     the place, where rows ascend; it is true behind each outcome's place as that is yielded. `note` takes a
     sentence on what looks odd.
@@ -120,6 +121,7 @@ class Table:
     waits: bool = False
     note: Callable[[str], None] = lambda _text: None
     waiting: str = field(default="", init=False)
+    rows: Iterable[Row] | None = None
 
     def __iter__(self) -> Iterator[Outcome]:
         """Yield what each row becomes; PermanentError says what is wrong with the whole table."""
@@ -131,6 +133,9 @@ class Table:
             yield outcome
 
     def _outcomes(self) -> Iterator[Outcome]:
+        if self.rows is not None:
+            yield from self._cells(iter(self.rows), "line")
+            return
         kind = kind_of(self.name, self.options)
         if kind.format == "xlsx":
             unpacked_stream = unpacked(self.stream, kind.packing)

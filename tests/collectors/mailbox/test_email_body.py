@@ -14,7 +14,7 @@ HTML = """<html><body><p>Dear all,</p>
 <tr><td>4711</td><td>2026-11-20T10:00:00Z</td><td><b>1</b>3</td></tr>
 <tr><td>47&#49;2<td>2026-11-21T11:00:00Z<td>5
 </table>
-<table><tr><td>OrderNo</td><td>Changed</td><td>Qty</td></tr><tr><td>x</td><td>y</td><td>z</td></tr></table>
+<table><tr><td>OrderNo</td><td>Changed</td></tr><tr><td>x</td><td>y</td></tr></table>
 Regards"""
 
 TEXT = """Dear all,
