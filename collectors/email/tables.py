@@ -177,6 +177,7 @@ class MessageTables:
             origin={**message.origin, "file": part.name},
             extra=_extra(message, part.name),
             order=self._mapping.order(),
+            note=lambda text: self._note(f"{part.name}: {text}"),
         )
         yield from _outcomes(table, part.name, message, check_time)
 
