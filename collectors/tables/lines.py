@@ -163,7 +163,7 @@ class CsvRows:
         self._dialect |= {"skipinitialspace": bool(quote) and delimiter != " ", "escapechar": escape or None}
         self._escape = escape
         self._literal = re.compile(
-            rf"{re.escape(escape)}(?:([{re.escape(delimiter + quote + escape)}\r\n])|)", re.DOTALL
+            rf"{re.escape(escape)}(?:(\r\n|[{re.escape(delimiter + quote + escape)}\r\n])|)", re.DOTALL
         )
         self._reader = self._new_reader()
 
@@ -212,8 +212,14 @@ class CsvRows:
 
     def _escaped(self, text: str) -> str:
         """Return a line whose escapes that take the meaning from nothing are written twice: they are text."""
-        twice = 2 * self._escape
-        return self._literal.sub(lambda match: match[0] if match[1] else twice, text)
+        escape = self._escape
+
+        def written(match: re.Match[str]) -> str:
+            if match[1] == "\r\n":  # one end of a line, and two characters
+                return f"{escape}\r{escape}\n"
+            return match[0] if match[1] else 2 * escape
+
+        return self._literal.sub(written, text)
 
     def _spoilt(self, reason: str) -> Row:
         """Give up the first line alone; the lines behind it are read again as rows of their own."""

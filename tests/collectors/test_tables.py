@@ -535,3 +535,27 @@ def test_a_value_that_is_there_at_two_depths_is_not_decided(members):
     records, rejected, _ = read(text, "t.ndjson", values="t: a.b.c")
     assert not records
     assert "a.b.c stands there twice" in rejected[0].reason
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("cell", "meant"),
+    [
+        ("x\\{end}y", "x{end}y"),
+        ('"x\\{end}y"', "x{end}y"),
+        ('"x{end}y"', "x{end}y"),
+        ('"C:\\\\"', "C:\\"),
+        ("C:\\\\", "C:\\"),
+        ("\\N", "\\N"),
+        ('"\\\\{end}"', "\\"),
+        ("a\\,b", "a,b"),
+        ('"a\\",b"', 'a",b'),
+    ],
+)
+def test_what_a_backslash_means_where_it_escapes(end, cell, meant):
+    content = f"Time,Place,Temp,M,N\n2026-01-01,x,1,m,{cell}\n2026-01-02,y,2,m,z\n".replace("\n", end)
+    content = content.replace("{end}", end)
+    records, rejected, _ = read(content, attributes="N", escape="\\")
+    assert not rejected
+    assert records[0].attributes["N"] == meant.replace("{end}", end)
+    assert records[-1].attributes["N"] == "z"
