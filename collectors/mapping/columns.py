@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from collectors.exact_json import Refused
 from collectors.mapping.cells import entity_of, kept, restored, seen, text_of, value_of
 from collectors.mapping.numbers import NumberReader, printable, shown
 from collectors.mapping.options import Column, MappingOptions, parse_column, plain, tidy
@@ -246,8 +247,8 @@ class RowMapper:
             return value_of(cell, mapping.read_number, mapping.read_time, column.factor, must_be_number=must)
         except ValueError as error:
             hint = "; (text) keeps text" if isinstance(cell, str) else "; (json) keeps it as it is"
-            is_number = isinstance(cell, (int, float, Decimal)) and not isinstance(cell, bool)
-            hint = "" if column.kind or column.factor or is_number else hint
+            has_none = isinstance(cell, (int, float, Decimal, Refused)) and not isinstance(cell, bool)
+            hint = "" if column.kind or column.factor or has_none else hint
             raise ValueError(f"{column.column} {error}{hint}") from error
 
     def _entity(self, cell_at: Callable[[Any], Any], plan: _Plan) -> str:
@@ -273,7 +274,8 @@ class RowMapper:
         except ValueError as error:
             if self._order is not None:
                 self._order.forget(entity)
-            raise ValueError(f"{' and '.join(self._mapping.time)} {error}") from error
+            problem = next((cell.problem for cell in cells if isinstance(cell, Refused)), str(error))
+            raise ValueError(f"{' and '.join(self._mapping.time)} {problem}") from error
 
     def _note_order(self, cell_at: Callable[[Any], Any], plan: _Plan) -> None:
         """Let a row without a record count for the order of times, in which it stands all the same."""

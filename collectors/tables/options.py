@@ -58,7 +58,7 @@ class TableOptions(MappingOptions):
     header: Annotated[int, Field(ge=0, le=1_000)] = Field(
         1, description="CSV, workbook: the header's line; 0: none, columns are named 1, 2, 3."
     )
-    sheet: str = Field("", description="Workbook: the sheet's name; empty: the first.")
+    sheet: str = Field("", description="Workbook: the sheet's name; empty: the first visible one.")
     records: Annotated[str, AfterValidator(_checked_path)] = Field(
         "", description="JSON: where in the document the list of objects is, as JMESPath."
     )

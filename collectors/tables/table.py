@@ -139,7 +139,7 @@ class Table:
         kind = kind_of(self.name, self.options)
         if kind.format == "xlsx":
             unpacked_stream = unpacked(self.stream, kind.packing)
-            with closing(sheet_rows(unpacked_stream, self.options.sheet)) as found:
+            with closing(sheet_rows(unpacked_stream, self.options.sheet, self.note)) as found:
                 yield from self._cells(islice(_numbered(found), max(0, self.options.header - 1), None), "row")
             return
         stream = unpacked(self.stream, kind.packing)
@@ -444,7 +444,7 @@ def _elements(elements: Iterable[tuple[Any, int]]) -> Iterator[Row]:
 def _name(cell: Any) -> str:
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return "" if cell is None else str(cell)
+    return "" if cell is None or isinstance(cell, Refused) else str(cell)
 
 
 def _is_blank(cells: Sequence[Any] | ByName[str, Any]) -> bool:

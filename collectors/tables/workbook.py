@@ -16,7 +16,7 @@ import sys
 import threading
 import zipfile
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import IO, Any
 
@@ -47,8 +47,13 @@ _SHARES = re.compile(rb"""\bt\s*=\s*["']s["']""")
 _TEXT_ITEM = re.compile(rb"<(?:\w+:)?si(?:\s[^>]*)?(?:/>|>(.*?)</(?:\w+:)?si\s*>)", re.DOTALL)
 
 
-def sheet_rows(stream: IO[bytes], sheet: str) -> Generator[list[Any], None, None]:
-    """Yield the rows of a sheet ("": the first), from its first on; PermanentError says why none."""
+def sheet_rows(
+    stream: IO[bytes], sheet: str, note: Callable[[str], None] = lambda _text: None
+) -> Generator[list[Any], None, None]:
+    """Yield the rows of a sheet ("": the first visible one), from its first on; PermanentError says why none.
+
+    `note` is told which other visible sheets hold something, where none was chosen.
+    """
     if importlib.util.find_spec("python_calamine") is None:
         raise PermanentError(
             "is a workbook, and nothing is installed that reads it", hint="install the extra excel"
@@ -64,6 +69,8 @@ def sheet_rows(stream: IO[bytes], sheet: str) -> Generator[list[Any], None, None
                     yield line
                 case {"sheets": list(found)}:
                     names = found
+                case {"unread": list(others)}:
+                    note(f"other sheets are not read: {printable(', '.join(others[:20]))} (sheet = …)")
                 case {"end": True}:
                     return
                 case {"error": text}:
