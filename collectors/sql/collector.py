@@ -138,6 +138,8 @@ class _Reader:
         bounds = self._bounds(mark, window)
         if bounds is None:
             return
+        if mark.value is None and not window:
+            self._advise()
         portion, reached, count = Portion(), mark, 0
         statement = self._query.rows(self._wanted, bounds, self._options.max_cell)
         asked = [*self._wanted, self._bookmark, self._tie_breaker]
@@ -165,6 +167,17 @@ class _Reader:
                 portion.add(note)
         if portion or reached != mark:
             yield portion.page(reached.encode(self._options.followed))
+
+    def _advise(self) -> None:
+        """Note what the first reading should know: SQLite has one writer, in_order needs rows read once."""
+        options = self._options
+        may_be_late = options.kind != "sqlite" and self._order is None
+        if options.bookmark and options.overlap is None and may_be_late:
+            self._context.note(
+                f"no overlap is set: a row that becomes visible after others with a larger {options.bookmark}, "
+                "as its transaction ends late, is never read; overlap = 10m reads it, or 100 where that is a "
+                "number"
+            )
 
     def _is_over(self, began: Mark, reached: Mark) -> bool:
         """Return whether the run has read enough for now, and the next one will get further."""

@@ -400,6 +400,21 @@ def test_a_server_that_stands_still_between_two_answers_is_given_up(postgres, mo
     assert time.monotonic() - began < 30
 
 
+def test_what_commits_late_is_told_of_at_the_first_reading(postgres, tmp_path):
+    """Reported as dlt-hub/dlt#2269 and airbytehq/airbyte#9668: a row committed behind the cursor is never read."""
+    notes = []
+    database, file = Cluster(postgres), File(tmp_path)
+    for each in (database, file):
+        each.make(1)
+    _, bookmark = found(sql(database, bookmark="changed", note=notes.append))
+    assert "overlap = 10m" in notes.pop()
+    found(sql(database, bookmark="changed", note=notes.append), bookmark)
+    found(sql(database, bookmark="changed", overlap="10m", note=notes.append))
+    found(sql(database, note=notes.append))
+    found(sql(file, bookmark="changed", note=notes.append))
+    assert notes == []
+
+
 def test_a_password_that_drivers_would_cut_is_refused():
     source = sql(None, url="postgresql://u@127.0.0.1:1/d", word="secret\0word", time="at", values="v")
     with pytest.raises(PermanentError, match="holds a NUL character"):
