@@ -174,7 +174,7 @@ class _Reader:
         may_be_late = options.kind != "sqlite" and self._order is None
         if options.bookmark and options.overlap is None and may_be_late:
             self._context.note(
-                f"no overlap is set: a row that becomes visible after others with a larger {options.bookmark}, "
+                f"no overlap is set: a row that becomes visible after one with a larger {options.bookmark}, "
                 "as its transaction ends late, is never read; overlap = 10m reads it, or 100 where that is a "
                 "number"
             )
