@@ -10,6 +10,7 @@ import gzip
 import io
 import itertools
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -575,3 +576,78 @@ def test_each_row_is_a_record_with_its_values_or_rejected_or_says_nothing(kind, 
     with in_this_process():
         name, content, places = written(kind, found, look)
         hold(found, places, *read(section(setting, look), name, content))
+
+
+# ---- rows that ascend through the hour that comes twice ---------------------------------------------------
+
+
+BETWEEN = {
+    6: Row(COLUMNS, frozenset([SILENT, REJECTED]), "header"),
+    7: Row((), frozenset([SILENT]), "blank"),
+}
+
+
+def series(seed: int) -> tuple[list[Row], int, bool]:
+    """A log of a few things over the night, each at every step, some of whose rows have troubles."""
+    chance = random.Random(seed)
+    step = chance.choice([20, 30, 60, 60])
+    start = datetime(2026, 10, 24, 22, tzinfo=UTC)
+    names = chance.sample(["a", "b", "c"], chance.randint(1, 3))
+    late = {name: chance.choice([0, 0, 60, 150, 200]) for name in names}
+    trouble = chance.random() < 0.8
+    found: list[Row] = []
+    for minutes in range(0, 300, step):
+        moment = start + timedelta(minutes=minutes)
+        wall, ahead = local(moment)
+        for name in names:
+            if minutes < late[name]:
+                continue
+            kind = chance.randint(0, 20) if trouble else 20
+            number = str(len(found))
+            right = (moment, name, ("t", Decimal(number)))
+            zone = f"+0{ahead}:00" if kind == 0 else ""
+            time = {1: "soon", 2: ""}.get(kind, f"{wall:%Y-%m-%d %H:%M}{zone}")
+            value = {3: "x", 4: ""}.get(kind, number)
+            cells = (time, "" if kind == 5 else name, value, "")
+            may = {1: {REJECTED}, 2: {REJECTED}, 3: {REJECTED}, 4: {SILENT}, 5: {REJECTED}}.get(
+                kind, {right} if kind == 0 or (not trouble and not late[name]) else {right, REJECTED}
+            )
+            if kind in (6, 7):  # such a line stands between two rows, and in place of none
+                found.append(BETWEEN[kind])
+            found.append(
+                Row(cells, frozenset(may)) if kind != 8 else Row(cells, frozenset([REJECTED]), "long")
+            )
+    return found, chance.randint(1, len(found)), chance.random() < 0.3
+
+
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@given(st.integers(0, 2**32).map(series))
+def test_rows_that_ascend_tell_the_two_hours_apart_or_are_rejected(log):
+    """Also where reading stops between two rows and goes on there; a row in its place is never in the other."""
+    found, cut, packed = log
+    look = {"delimiter": ",", "end": "\n", "quotes": 0, "mark": False, "trailing": False, "last_end": True,
+            "order": range(4), "header": "", "packed": packed}  # fmt: skip
+    setting = Setting("csv", ".", "", "iso", "in_order", "reject")
+    name, content, places = written("csv", found, look)
+    hold(found, places, *read(section(setting, look), name, content, cut))
+
+
+# ---- what breaks the law still ----------------------------------------------------------------------------
+
+_WORKBOOK_LOOK = {"order": range(4), "header": "", "delimiter": ","}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param('t="e"><v>#DIV/0!</v>', id="an error", marks=pytest.mark.xfail(strict=True, reason="is read as nothing")),
+        pytest.param("><f>A1+1</f>", id="a formula that nobody calculated", marks=pytest.mark.xfail(strict=True, reason="is read as nothing")),
+        pytest.param("><v>9007199254740993</v>", id="a number that is rounded", marks=pytest.mark.xfail(strict=True, reason="is read as another number")),
+    ],
+)  # fmt: skip
+def test_a_cell_of_a_workbook_that_has_no_value_to_read_is_rejected(cell):
+    setting = Setting("xlsx", ".", "", "iso", "reject", "reject")
+    row = Row((*plain(setting)[:2], Xml(cell), ""), frozenset([REJECTED]))
+    with in_this_process():
+        name, content, places = written("xlsx", [row], _WORKBOOK_LOOK)
+        hold([row], places, *read(section(setting, _WORKBOOK_LOOK), name, content))
