@@ -63,7 +63,7 @@ class Found(NamedTuple):
 
 def tells_a_quote(text: str) -> bool:
     """Return whether a text, of a few lines, has what mail programs write above a message that they quote."""
-    if _ANNOUNCED.search(text):
+    if "---" in text and _ANNOUNCED.search(text):
         return True
     return bool(_SUBJECT.search(text) and _FROM.search(text) and _SENT.search(text))
 

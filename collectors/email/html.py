@@ -91,6 +91,8 @@ _CELLS = ("td", "th")
 _INSIDE = {"tr": _GROUPS, "td": ("tr",), "th": ("tr",)}
 _STRUCTURE = frozenset(("table", "caption", "colgroup", "tr", *_GROUPS, *_CELLS))
 _BARRIERS = frozenset(("table", "caption", *_CELLS))
+_TELLING_TAGS = frozenset((*_UNSEEN, *_STRUCK, *_RAISED, "blockquote"))
+_TELLING = frozenset(("class", "hidden", "id", "size", "style"))
 _CLOSED_BY_THEMSELVES = {"li": "li", "option": "option", "dd": "dt", "dt": "dd"}
 _QUOTES = frozenset(("gmail_quote", "yahoo_quoted", "protonmail_quote"))
 _QUOTED_BEHIND = frozenset(("divrplyfwdmsg", "outlookmessageheader", "appendonsend"))
@@ -215,7 +217,9 @@ class _Grid:
     """The rows of one table, as they are found."""
 
     def __init__(self, look: _Look, quoted: int) -> None:
-        self.is_hidden = look.hidden
+        self.is_hidden = look.gone
+        self.unseen: set[str] = set()
+        """Texts that are not seen in it, of a size of 0 mostly: enough to know its header by."""
         self.quoted = quoted
         self.rows: list[_Row] = []
         self.cell: _Cell | None = None
@@ -269,6 +273,8 @@ class _Grid:
                     for line, row in enumerate(self.rows[start:], 1)
                 ]
                 return Found(rows, self.quoted, is_passed=self.is_hidden)
+        if self.unseen and columns.needed <= self.unseen:
+            return Found([], self.quoted, is_passed=True)
         return None
 
 
@@ -340,8 +346,11 @@ class _Tables(HTMLParser):
         if not look.hidden:
             self._watch(data)
         grid = self._grids[-1] if self._grids else None
-        if grid and grid.cell is not None and (grid.is_hidden or not look.hidden):
-            grid.cell.take(data, look)
+        if grid and grid.cell is not None:
+            if grid.is_hidden or not look.hidden:
+                grid.cell.take(data, look)
+            elif not look.gone:
+                grid.unseen.add(tidy(data))
 
     @property
     def _look(self) -> _Look:
@@ -440,6 +449,8 @@ class _Tables(HTMLParser):
 
     def _seen(self, tag: str, attrs: dict[str, str]) -> tuple[_Look, tuple[str, ...], Style]:
         """How an element is seen, its classes and id, and its style."""
+        if self._sheet.is_empty and tag not in _TELLING_TAGS and _TELLING.isdisjoint(attrs):
+            return self._look, (), {}
         classes = attrs.get("class", "").split()[:50]
         name = attrs.get("id", "")
         names = tuple(f".{each}" for each in classes) + ((f"#{name}",) if name else ())

@@ -115,6 +115,11 @@ class Sheet:
             elif skipped:
                 skipped.pop()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no rule says anything that matters here."""
+        return not self._rules
+
     def _add(self, selectors: str, style: dict[str, tuple[bool, str]], order: int) -> None:
         hides = any(_HIDING.search(f"{name}:{value}") for name, (_, value) in style.items())
         for selector in selectors.split(","):

@@ -115,6 +115,23 @@ def test_a_hidden_table_is_passed_over_and_noted():
     assert not html(f"<div hidden>{table(row(9))}</div>").is_claimed
 
 
+def test_a_table_within_a_font_size_of_0_is_what_its_cells_say():
+    """MJML and its like set a font size of 0 around everything, and another one within."""
+    for tag in ("div", "table><tr><td"):
+        found = html(f'<{tag} style="font-size:0px"><table style="font-size:13px">{HEAD}{row(1)}</table>')
+        assert (found.rows, found.reasons, found.notes) == ([("a", 1)], [], [])
+    found = html(
+        '<div style="font-size:0">'
+        + table(row(1))
+        .replace("<th>", '<th style="font-size:9pt">')
+        .replace("<td>", '<td style="font-size:9pt">')
+    )
+    assert (found.rows, found.notes) == ([("a", 1)], [])
+    found = html(f'<div style="font-size:0">{table(row(1))}')
+    assert not found.is_claimed
+    assert len(found.notes) == 1
+
+
 def test_style_sheets_for_other_devices_hide_nothing():
     """Reported as pandas-dev/pandas#51629: a part that seems hidden takes away what is seen."""
     sheet = """<style><!-- /* a */ @media only screen and (max-width:480px) { .v{display:none!important} .w{font-size:0} }
