@@ -1,4 +1,4 @@
-"""Whether a text repeats a secret, and what is shown instead. No I/O.
+"""Whether a text repeats a secret, what is shown instead, and which parts of a request are secret. No I/O.
 
 Invariant: what a server sent is shown or kept only when no eight characters in a row of a configured
 secret are in it, in any usual coding and whatever the case. The text is decoded and compared; spellings
@@ -8,8 +8,9 @@ are not listed one by one. The rule is meant for whole texts, and also holds for
 import base64
 import html
 import re
-from collections.abc import Iterable
-from urllib.parse import unquote_plus
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from outbox.errors import OutboxError
 
@@ -20,6 +21,7 @@ STRETCH_CHARS = 8
 _ROUNDS = 3
 _CUT = " ... "  # what `outbox.errors.shorten` puts where it cuts
 _SCHEME = re.compile(r"(?:basic|bearer|token|apikey)\s+", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"key|token|secret|passw|sign?ature|cookie|auth", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|(.))", re.IGNORECASE | re.DOTALL)
 _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
@@ -53,6 +55,15 @@ class Secrets:
         return any(piece.endswith(self._heads) for piece in pieces) or any(
             piece.startswith(self._tails) for piece in pieces[1:]
         )
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Hide what repeats a secret in every error that comes out of a `with` block."""
+        try:
+            yield
+        except OutboxError as error:
+            self.hide(error)
+            raise
 
     def hide(self, error: OutboxError) -> None:
         """Leave of an error's message what stands before the secret, and drop a hint that holds one."""
@@ -103,3 +114,28 @@ def _unescaped(text: str) -> str:
 def _character(match: re.Match[str]) -> str:
     code = match[1] or match[2]
     return chr(int(code, 16)) if code else _CONTROLS.get(match[3], match[3])
+
+
+def secrets_in(named: Iterable[tuple[str, object]], url: str) -> list[str]:
+    """Return the values of parameters and headers whose name says that they are secret."""
+    pairs = (*named, *parse_qsl(url.partition("?")[2]))
+    return [str(value) for name, value in pairs if _SECRET_NAME.search(name)]
+
+
+def login_secrets(address: str) -> list[str]:
+    """Return what of an address's login is secret: the password, and the blob of Basic; the user is not."""
+    login = unquote(address.rpartition("//")[2].rpartition("@")[0])
+    password = login.partition(":")[2]
+    return [password, base64.b64encode(login.encode()).decode()] if password else []
+
+
+def without_secrets(url: str) -> str:
+    """Return the address alone: no login, no query, no fragment."""
+    scheme, slashes, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("//")
+    login_and_host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{login_and_host.rpartition('@')[2]}{slash}{path}"
+
+
+def host_of(url: str) -> str:
+    """Return the host, with its port, of an address; empty where there is none."""
+    return without_secrets(url).partition("//")[2].partition("/")[0]

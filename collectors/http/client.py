@@ -27,12 +27,11 @@ from urllib.parse import urlencode
 import httpx
 
 from collectors.http.reach import Reach
-from collectors.http_secrets import host_of, login_of, secrets_in, without_secrets
 from outbox import __version__
 from outbox.config.sections import NetworkOptions
 from outbox.errors import ConfigError, LoginRefusedError, OutboxError, PermanentError, TransientError
 from outbox.machine.network import bypasses, is_address, limit_ends_in_s, trusted
-from outbox.redaction import Secrets
+from outbox.redaction import Secrets, host_of, login_secrets, secrets_in, without_secrets
 from outbox.retry import Retry
 
 # At INFO httpx writes down each address with its query, at DEBUG httpcore what was sent.
@@ -140,7 +139,7 @@ class Http:
         PermanentError; a broken [network] section is a ConfigError.
         """
         named = (*request.params.items(), *request.headers.items())
-        values = [*request.secrets, *secrets_in(named, request.url), *login_of(self._network.proxy)]
+        values = [*request.secrets, *secrets_in(named, request.url), *login_secrets(self._network.proxy)]
         values += [value for name, value in request.headers.items() if name.lower() not in _OPEN_HEADERS]
         secrets = Secrets(values)
 

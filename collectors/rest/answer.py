@@ -18,10 +18,10 @@ from jmespath.exceptions import JMESPathError
 
 from collectors.exact_json import ExactReader, TooDeepError, rows_of
 from collectors.http.client import Answer, check_status, said
-from collectors.http_secrets import without_secrets
 from collectors.rest.further import Further, further_of
 from collectors.rest.options import RestOptions
 from outbox.errors import PermanentError, TransientError
+from outbox.redaction import without_secrets
 
 Json = Any
 

@@ -17,13 +17,13 @@ from jmespath.exceptions import JMESPathError
 
 from collectors.collector import Context
 from collectors.exact_json import Refused
-from collectors.http_secrets import without_secrets
 from collectors.mapping.cells import restored
 from collectors.mapping.columns import NOT_KEPT, Mapping
 from collectors.mapping.options import tidy
 from collectors.rest.answer import keys_of
 from collectors.rest.options import RestOptions
 from outbox.record import Record, Rejected
+from outbox.redaction import without_secrets
 
 _tidy = lru_cache(maxsize=4_096)(tidy)
 _FIRST_NAME = re.compile(r'\s*(?:([A-Za-z_]\w*)(?!\w*\()|"([^"]*)")')

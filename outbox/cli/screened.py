@@ -57,7 +57,7 @@ class Screened:
             for page in self._collector.collect(bookmarks, window):
                 yield self._screened(page)
         except OutboxError as error:
-            self._lent.secrets.hide(error)
+            self._lent.secrets.hide(error)  # as they are by now: the collector may have been lent more
             raise
 
     def _screened(self, page: Page) -> Page:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from collectors.collect import Notes, Source
 from collectors.collector import Collector, Context, SourceOptions, Window
 from collectors.http.client import Http
-from collectors.http_secrets import login_of as login_of_address
 from collectors.registry import kinds, load
 from outbox.cli.app import now
 from outbox.cli.expected import examined, expected_s
@@ -19,6 +18,7 @@ from outbox.database import Database
 from outbox.errors import ConfigError, OutboxError
 from outbox.health_source import HealthOptions, HealthSource, UploadKey
 from outbox.record import Page
+from outbox.redaction import login_secrets
 from outbox.retry import Retry
 
 log = logging.getLogger("collectors.notes")
@@ -132,7 +132,7 @@ def _open(config: Config, source: Configured, http: Http) -> Source:
         note=note,
     )
     options = source.options
-    lent = Lent(login_of_address(config.network.proxy))
+    lent = Lent(login_secrets(config.network.proxy))
     try:
         collector = screened(source.collector(options, screened_context(context, lent)), lent)
         return Source(source.name, collector, lambda: login_of(config, source.name, options), notes.take)

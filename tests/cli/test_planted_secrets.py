@@ -6,8 +6,9 @@ import urllib.parse
 
 import pytest
 
-from tests.cli.conftest import SILENT
+from tests.cli.conftest import SILENT, source
 from tests.collectors.loopback import Loopback, reply
+from tests.support.s3_faults import refusal, serving
 
 KEY = "Xq7-pl+s/Canary.9kLm2vRt8"
 STRETCHES = [KEY[start : start + 8] for start in range(len(KEY) - 7)]
@@ -95,3 +96,44 @@ def test_a_key_that_a_server_throws_back_is_found_nowhere(agent, outbox, place):
     assert asked[0] == KEY
     assert len(asked) >= len(CODINGS)
     assert found_in(agent, *results) == []
+
+
+S3_KEY, S3_SECRET = "AKIAPLANTED000007Q2F", "Pl4nted/secret+access/key1234567890abcd"
+S3_CODINGS = {
+    "plain": S3_SECRET,
+    "upper": S3_SECRET.upper(),
+    "base64": base64.b64encode(S3_SECRET.encode()).decode(),
+    "hex": S3_SECRET.encode().hex(),
+    "url": urllib.parse.quote(S3_SECRET, safe=""),
+    "the key's id": S3_KEY,
+}
+
+
+@pytest.mark.parametrize("coding", S3_CODINGS)
+@pytest.mark.parametrize("code", ["AccessDenied", "InvalidRequest", "Unheard"])
+def test_an_s3_secret_that_a_store_throws_back_is_found_nowhere(agent, outbox, installed, code, coding):
+    assert outbox("secret", "set", "aws", stdin=f"{S3_KEY}\n{S3_SECRET}\n").code == 0
+    coded = S3_CODINGS[coding]
+    with serving(refusal(403, code, f"the key {coded} may not do this")) as s3:
+        agent.configure(
+            source("fixed"),
+            to="s3://b/raw", region="eu-north-1", endpoint_url=s3.url, path_style="yes", credentials="file:secrets/aws",
+        )  # fmt: skip
+        results = [
+            outbox("collect"),
+            outbox("upload"),
+            outbox("check"),
+            outbox("status"),
+            outbox("status", "--json"),
+        ]
+    assert s3.requests
+    screens = "".join(result.out + result.err for result in results).casefold()
+    tables = str(
+        [agent.query(f"SELECT * FROM {table}") for table in ("runs", "batches", "rejected")]
+    ).casefold()
+    logs = "".join(path.read_text("utf-8") for path in (agent.folder / "logs").glob("*")).casefold()
+    assert [
+        where
+        for where, text in (("screen", screens), ("table", tables), ("log", logs))
+        if coded.casefold() in text
+    ] == []

@@ -31,6 +31,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from outbox.config.sections import NetworkOptions, UploadOptions
 from outbox.errors import ObjectError, OutboxError, PermanentError, TransientError
 from outbox.machine.network import http_date, is_address
+from outbox.redaction import Secrets
 from uploader.objectstore import Receipt, key_parts
 from uploader.s3 import errors as s3_errors
 from uploader.s3.credentials import HINT, Credentials, read_credentials
@@ -66,6 +67,10 @@ class S3Store:
         """Store `data` as the object `key`, or hear that it exists; see ObjectStore.put."""
         key = "/".join([*filter(None, [self._prefix]), *key_parts(key)])
         login = self._logged_in()
+        with login.secrets.kept():
+            return self._put(key, data, login)
+
+    def _put(self, key: str, data: bytes, login: "_Login") -> Receipt:
         attempt = s3_errors.Attempt(
             key, self.url, self._bucket, login.host, login.credentials.shown, self._transport.via
         )
@@ -90,6 +95,10 @@ class S3Store:
         nothing is at the range asked for. An answer that was cut off is a TransientError.
         """
         login = self._logged_in()
+        with login.secrets.kept():
+            return self._read(operation, parameters, login)
+
+    def _read(self, operation: str, parameters: dict[str, Any], login: "_Login") -> Mapping[str, Any] | None:
         name = parameters.get("Key") or parameters.get("Prefix", "")
         attempt = s3_errors.Attempt(
             name, self.url, self._bucket, login.host, login.credentials.shown, self._transport.via
@@ -206,7 +215,9 @@ class S3Store:
         host = urlsplit(client.meta.endpoint_url).hostname or ""
         if not (upload.path_style or is_address(host) or "." in self._bucket):
             host = f"{self._bucket}.{host}"
-        return _Login(client, Credentials(str(key.access_key), str(key.secret_key), key.token), host)
+        credentials = Credentials(str(key.access_key), str(key.secret_key), key.token)
+        secrets = Secrets(filter(None, (*key, *self._transport.secrets)))
+        return _Login(client, credentials, host, secrets)
 
     def _send(self, request: Any, **_: Any) -> AWSResponse:
         """Carry one signed request; botocore's place for this is the event `before-send`."""
@@ -239,6 +250,7 @@ class _Login(NamedTuple):
     client: Any
     credentials: Credentials
     host: str
+    secrets: Secrets
 
 
 class _Body(io.BytesIO):

@@ -18,6 +18,7 @@ import urllib3
 from outbox.config.sections import NetworkOptions
 from outbox.errors import PermanentError
 from outbox.machine.network import bypasses, trusted
+from outbox.redaction import login_secrets
 
 MAX_ANSWER_BYTES = 64 * 1024
 SLICE_BYTES = 256 * 1024
@@ -62,6 +63,8 @@ class Transport:
         self._direct.pool_classes_by_scheme = _POOLS
         self._proxied = self._proxy(network.proxy) if network.proxy else None
         proxy = self._proxied.proxy if self._proxied else None
+        self.secrets = tuple(login_secrets(network.proxy))
+        """What of the proxy's login may be shown nowhere."""
         self.via = f"{proxy.host}:{proxy.port}" if proxy else ""
         """`host:port` of the proxy, or nothing."""
 
