@@ -26,6 +26,7 @@ from collectors.mapping.cells import kept
 
 MAX_MEMORY_BYTES = 1_500_000_000
 CHUNK_BYTES = 65_536
+MAX_TOLD_CHARS = 1_000
 UNCALCULATED = Refused("holds a formula that nobody has calculated: open the workbook in Excel and save it")
 OUT_OF_DATE = Refused(
     "holds a formula whose result is out of date, as the workbook says (fullCalcOnLoad): "
@@ -67,6 +68,8 @@ def lines(content: bytes, sheet: str) -> Iterator[Any]:
         open_ones = [m.name for m in workbook.sheets_metadata if m.typ == worksheet and m.visible == visible]
         if not sheet and not open_ones:
             raise ValueError("it has no visible worksheet: name one as the section's sheet")
+        if any(m.name == sheet and m.typ != worksheet for m in workbook.sheets_metadata):
+            raise ValueError("the section's sheet is not a worksheet")
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             parts = _Parts(packed)
             if unread := [] if sheet else [name for name in open_ones[1:] if parts.holds_cells(name)]:
@@ -212,7 +215,7 @@ class _Cells:
             self._cell = None
 
     def _data(self, text: str) -> None:
-        if self._is_value:
+        if self._is_value and len(self._text) < MAX_TOLD_CHARS:  # more is a text, which the library reads
             self._text += text
 
     def _odd(self, cell: dict[str, str], text: str) -> Refused | Decimal | str | None:

@@ -3,11 +3,15 @@
 import io
 import zipfile
 from datetime import date, datetime, time
+from decimal import Decimal
 
 import openpyxl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.fuzz.oracle import workbook_of
+from tests.collectors.tables_support import read
+from tests.fuzz.oracle import in_this_process, workbook_of
 
 AT = datetime(2026, 11, 23, 5)  # noqa: DTZ001 - workbooks know no zones
 UTC_AT = "2026-11-23T03:00:00Z"
@@ -101,6 +105,19 @@ def test_placeholders_of_a_workbook_that_is_to_be_calculated_when_it_is_opened(j
     assert reason.startswith("v holds a formula whose result is out of date, as the workbook says")
 
 
+def test_a_refused_cell_is_shown_and_read_again_as_refused(journey):
+    """`preview` shows the row's reason, and `rejected retry` decides as `collect` did."""
+    journey.files(USUAL)
+    journey.write("a.xlsx", book(["id", "at", "v"], ["m", AT, "=C2+D2"]))
+    done = journey.preview()
+    assert "nobody has calculated" in " ".join((done.out + done.err).split())
+    assert "Refused(" not in done.out + done.err
+    journey.collect()
+    assert "1" in journey.outbox("rejected", "retry", "1").out
+    assert journey.stored() == []
+    assert len(journey.rejected()) == 1
+
+
 def test_a_formula_whose_result_is_an_empty_text_says_nothing(journey):
     """`=IF(A2="","",1)` is calculated: its result is an empty text."""
     journey.files(USUAL)
@@ -123,6 +140,16 @@ def test_an_error_is_its_text(journey, error):
     assert journey.stored() == []
     (reason,) = journey.rejected()
     assert reason.startswith(f"v is not a number: '{error}'")
+
+
+def test_an_error_without_a_name(journey):
+    """A sibling of the above: such a cell says that there is an error, and not which."""
+    journey.files(USUAL)
+    journey.write("a.xlsx", by_hand(('<c r="A{n}" t="str"><v>m</v></c>', '<c r="C{n}" t="e"/>')))
+    journey.collect()
+    assert journey.stored() == []
+    (reason,) = journey.rejected()
+    assert reason.startswith("v holds an error without its name (")
 
 
 def test_an_error_that_the_configuration_calls_empty(journey):
@@ -150,6 +177,26 @@ def test_a_hidden_sheet_that_is_the_first(journey, state):
     done = journey.collect()
     assert journey.values() == [("m", UTC_AT, {"v": 1})]
     assert "other sheets" not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"), [("", "no visible worksheet"), ("\nsheet = chart", "sheet is not a worksheet")]
+)
+def test_a_workbook_of_charts_and_hidden_sheets(journey, options, problem):
+    """A sibling of the above: nothing is to be read, and that is said."""
+
+    def change(made):
+        made.create_chartsheet("chart")
+        made["data"].sheet_state = "hidden"
+
+    journey.files(USUAL + options)
+    journey.write("a.xlsx", book(["id", "at", "v"], ["m", AT, 1], change=change))
+    done = journey.collect()
+    assert done.code != 0
+    assert problem in " ".join((done.out + done.err).split())
+    journey.files(f"{USUAL}\nsheet = data")
+    assert journey.collect().code == 0
+    assert journey.values() == [("m", UTC_AT, {"v": 1})]
 
 
 def test_other_sheets_that_hold_rows_are_named(journey):
@@ -300,3 +347,46 @@ def test_clocks_beside_a_day(journey, epoch, day, clock, style, expected):
     journey.collect()
     assert [at for _, at, _ in journey.values()] == ([expected] if expected else [])
     assert len(journey.rejected()) == (not expected)
+
+
+KINDS = {
+    "number": ("<c {r}><v>2.5</v></c>", "2.5"),
+    "empty": ("<c {r}/>", None),
+    "result": ("<c {r}><f>1+1</f><v>7</v></c>", "7"),
+    "no result": ("<c {r}><f>1+1</f></c>", "refused"),
+    "an empty result": ("<c {r}><f>1+1</f><v></v></c>", "refused"),
+    "an empty text": ('<c {r} t="str"><f>""</f><v></v></c>', None),
+    "error": ('<c {r} t="e"><v>#REF!</v></c>', "refused"),
+    "digits": ("<c {r}><v>12345678901234567891</v></c>", "12345678901234567891"),
+}
+
+
+@given(
+    rows=st.lists(st.tuples(*[st.sampled_from(list(KINDS))] * 2), min_size=1, max_size=8),
+    has_places=st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_every_row_is_a_record_is_rejected_or_says_nothing(rows, has_places):
+    """The law for sheets: with or without places, wherever the library's range ends."""
+    xml = '<row r="1"><c r="A1" t="str"><v>id</v></c><c r="B1" t="str"><v>a</v></c><c r="C1" t="str"><v>b</v></c></row>'
+    for n, kinds in enumerate(rows, 2):
+        places = [f'r="{column}{n}"' if has_places else "" for column in "ABC"]
+        cells = "".join(KINDS[kind][0].format(r=place) for kind, place in zip(kinds, places[1:], strict=True))
+        xml += f'<row><c {places[0]} t="str"><v>{n}</v></c>{cells}</row>'
+    with in_this_process():
+        records, rejected, _ = read(
+            workbook_of(rows=xml.encode()),
+            "t.xlsx",
+            entity="id",
+            time="@at",
+            values="a, b",
+            extra={"@at": "2026-11-23"},
+        )
+    expected, refused = [], 0
+    for n, kinds in enumerate(rows, 2):
+        said = {name: KINDS[kind][1] for name, kind in zip("ab", kinds, strict=True) if KINDS[kind][1]}
+        refused += "refused" in said.values()
+        if said and "refused" not in said.values():
+            expected.append((str(n), {name: Decimal(text) for name, text in said.items()}))
+    assert [(record.entity, record.values) for record in records] == expected
+    assert len(rejected) == refused
