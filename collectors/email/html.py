@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from collectors.email.body import Columns, Found, tells_a_quote
 from collectors.email.message import BadMessageError, CheckTime
-from collectors.email.style import Sheet, Style, declarations, is_zero
+from collectors.email.style import Sheet, Style, declarations, is_doubtful, is_zero
 from collectors.mapping.options import tidy
 from collectors.tables.lines import Place, Row
 
@@ -202,7 +202,7 @@ class _Cell:
         if look.struck:
             self.problem = self.problem or "has text that is struck through"
         if look.doubt:
-            self.problem = self.problem or "may have text that a style sheet of the mail hides"
+            self.problem = self.problem or "may have text that its style hides"
         if look.raised != self._raised and self._before:
             base = self._before if look.raised else text[0]
             if base[-1].isdigit():
@@ -457,6 +457,7 @@ class _Tables(HTMLParser):
         own = declarations(attrs["style"]) if "style" in attrs else {}
         style, doubt = self._sheet.style(tag, names, self._names, own)
         look = self._look
+        in_cell = bool(self._grids) and self._grids[-1].cell is not None
         plain = {each.lower().removeprefix("x_").removeprefix("x_") for each in (*classes, name)}
         if plain & _QUOTED_BEHIND:
             self._behind += 1
@@ -467,7 +468,7 @@ class _Tables(HTMLParser):
             struck=look.struck or tag in _STRUCK,
             raised=raised,
             quoted=quoted,
-            doubt=look.doubt or doubt,
+            doubt=look.doubt or doubt or (in_cell and is_doubtful(style)),
             tiny=look.tiny and not (tag == "font" and "size" in attrs),
         )
         return _styled(found, style) if style else found, names, style

@@ -32,11 +32,14 @@ _PROPERTIES = frozenset(
         "text-decoration",
         "text-decoration-line",
         "vertical-align",
+        "position",
+        "color",
+        "text-indent",
     ]
 )
 _HIDING = re.compile(
     r"display:none|visibility:(?:hidden|collapse)|mso-hide:all|line-through|vertical-align:su"
-    r"|opacity:[0.]+(?:%|$|;)|font-size:[0.]+(?:[a-z]|%|$|;)|max-height:0"
+    r"|opacity:[0.]+(?:%|$|;)|font-size:[0.]+(?:[a-z]|%|$|;)|max-height:0|position:(?:absolute|fixed)|color:transparent|text-indent:-\d{3}"
 )
 _COMMENTS = re.compile(r"/\*.*?(?:\*/|$)|<!--|-->", re.DOTALL)
 _BRACES = re.compile(r"([{}])")
@@ -44,6 +47,8 @@ _COMPOUND = re.compile(r"([a-z][a-z0-9]*|\*)?((?:[.#][\w-]+)*)", re.IGNORECASE)
 _NAMES = re.compile(r"[.#][\w-]+")
 _ALWAYS = re.compile(r"@media\s*(?:only\s+)?(?:all|screen)?\s*", re.IGNORECASE)
 _ZERO = re.compile(r"(?=[\d.]*0)[0.]+(?:[a-z]+|%)?")
+_NO_COLOR = re.compile(r"(?:rgb|hsl)a?\((?:(?:[^,()]*,){3}|[^/()]*/)\s*0*\.?0+%?\s*\)")
+_FAR_LEFT = re.compile(r"-\d{3}")
 MAX_RULES = 5_000
 _MAX_KNOWN = 10_000
 _INLINE = (0, 0, 0, 0)
@@ -74,6 +79,17 @@ def _wins(later: tuple[bool, str], earlier: tuple[bool, str] | None) -> bool:
 def is_zero(value: str) -> bool:
     """Return whether a length or a number is 0, in any unit."""
     return bool(_ZERO.fullmatch(value))
+
+
+def is_doubtful(style: Style) -> bool:
+    """Return whether a text of that style may stand outside of what is seen, or have no colour."""
+    color = style.get("color", "")
+    return (
+        style.get("position") in ("absolute", "fixed")
+        or color == "transparent"
+        or bool(_NO_COLOR.fullmatch(color))
+        or bool(_FAR_LEFT.match(style.get("text-indent", "")))
+    )
 
 
 def declarations(text: str) -> Declarations:
