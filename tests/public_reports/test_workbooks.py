@@ -113,7 +113,7 @@ def test_a_refused_cell_is_shown_and_read_again_as_refused(journey):
     assert "nobody has calculated" in " ".join((done.out + done.err).split())
     assert "Refused(" not in done.out + done.err
     journey.collect()
-    assert "1" in journey.outbox("rejected", "retry", "1").out
+    assert "1 still rejected" in journey.outbox("rejected", "retry", "1").err
     assert journey.stored() == []
     assert len(journey.rejected()) == 1
 
