@@ -86,6 +86,23 @@ def is_of_another_kind(value: Any, before: Any) -> bool:
     return isinstance(before, plain) and not isinstance(value, plain)
 
 
+def is_of_another_form(value: Any, before: Any) -> bool:
+    """Return whether two texts are times that do not sort as such: with T and a space, an offset and none."""
+    if not (isinstance(value, str) and isinstance(before, str)):
+        return False
+    if value[10:11] == before[10:11] and value[19:] == before[19:]:
+        return False  # as nearly all are
+    one, other = _form(value), _form(before)
+    return bool(one and other and one != other)
+
+
+def _form(text: str) -> tuple[str, bool] | None:
+    """What parts day and hour, and whether there is an offset; None for what is not a day with an hour."""
+    if len(text) <= len("2026-11-23") or position(text).kind != "time":
+        return None
+    return text[10], text[-1] in "Zz" or text[-6:-5] in ("+", "-") or text[-5:-4] in ("+", "-")
+
+
 def is_behind(value: Any, mark: Any) -> bool:
     """Return whether a value is smaller than a mark; False where they have no order, or there is no mark."""
     if isinstance(value, str) and isinstance(mark, str):
@@ -129,6 +146,8 @@ def repeated(value: Any, zone: ZoneInfo) -> timedelta | None:
     if isinstance(value, str) and position(value).kind == "time":
         with suppress(ValueError):
             local = datetime.fromisoformat(value)
+            if local.utcoffset():  # a text sorts by the clock that it shows
+                local = local.replace(tzinfo=None)
     if not isinstance(local, datetime) or local.tzinfo:
         return None
     first, second = (local.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta() for fold in (0, 1))

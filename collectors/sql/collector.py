@@ -28,6 +28,7 @@ from collectors.sql.bookmark import (
     day,
     decode,
     is_behind,
+    is_of_another_form,
     is_of_another_kind,
     less,
     moves,
@@ -226,6 +227,12 @@ class _Reader:
             return reached
         if is_of_another_kind(value, reached.value):
             return reached
+        if is_of_another_form(value, reached.value):
+            raise PermanentError(
+                f"the bookmark holds times in two forms, {shown(reached.value)} and {shown(value)}, "
+                "which do not sort as times",
+                hint="a query in place of table can give them one form: strftime, or a cast",
+            )
         if self._reads_again and is_behind(value, began.value):
             return reached
         if self._order and repeated(value, self._zone):

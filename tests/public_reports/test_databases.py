@@ -319,7 +319,8 @@ def test_a_local_time_as_the_bookmark_hides_nothing_of_the_hour_that_comes_twice
     if kind == "date":
         overlap = overlap and "1d"
     between = "T" if kind == "T" else " "
-    database.execute(f"CREATE TABLE orders (id int, changed {kind.replace('T', 'text')}, v int)")
+    column = "text" if kind in "T+" else kind
+    database.execute(f"CREATE TABLE orders (id int, changed {column}, v int)")
     hours = ["02:50", "03:00", "03:59", "03:00", "03:30", "03:59", "04:00", "04:10"]
     given = {"overlap": overlap} if overlap else {"tie_breaker": "id"}
     source = sql(
@@ -328,6 +329,7 @@ def test_a_local_time_as_the_bookmark_hides_nothing_of_the_hour_that_comes_twice
     read, bookmark = [], ""
     for number, hour in enumerate(hours):
         changed = f"2026-10-25{between}{hour}:00" if kind != "date" else "2026-10-25"
+        changed += ("+03:00" if number < 3 else "+02:00") if kind == "+" else ""
         database.execute(f"INSERT INTO orders VALUES ({number}, '{changed}', {1795150800 + number})")
         records, bookmark = found(source, bookmark)
         read += [record.entity for record in records if record.entity not in read]
@@ -413,6 +415,21 @@ def test_what_commits_late_is_told_of_at_the_first_reading(postgres, tmp_path):
     found(sql(database, note=notes.append))
     found(sql(file, bookmark="changed", note=notes.append))
     assert notes == []
+
+
+@pytest.mark.parametrize(
+    "later", ["2026-11-20T05:30:00Z", "2026-11-20T07:30:00", "2026-11-20 07:30:00+02:00"]
+)
+def test_texts_that_do_not_sort_as_times_are_refused_as_a_bookmark(tmp_path, later):
+    """Reported as dlt-hub/dlt#2269 of cursors that rows are below of: a space sorts before T."""
+    file = File(tmp_path)
+    file.execute("CREATE TABLE orders (id int, changed text, v int)")
+    source = sql(file, zone=HELSINKI, time="changed", values="v", bookmark="changed")
+    file.execute("INSERT INTO orders VALUES (1, '2026-11-20 07:00:00', 1), (2, '2026-11-20 07:00:00.5', 1)")
+    _, bookmark = found(source)
+    file.execute(f"INSERT INTO orders VALUES (3, '{later}', 1)")
+    with pytest.raises(PermanentError, match="in two forms"):
+        list(source.collect({"": bookmark}))
 
 
 def test_a_password_that_drivers_would_cut_is_refused():
