@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 
 from collectors.exact_json import Refused
 from collectors.mapping.cells import entity_of, kept, restored, seen, text_of, value_of
-from collectors.mapping.numbers import NumberReader, printable, shown
+from collectors.mapping.numbers import NumberReader, printable, product, shown
 from collectors.mapping.options import Column, MappingOptions, parse_column, plain, tidy
 from collectors.mapping.times import Order, TimeReader
 from outbox.errors import PermanentError, shorten
@@ -128,6 +128,7 @@ class RowMapper:
 
     def __init__(self, mapping: Mapping, columns: Sequence[str], order: Order | None = None) -> None:
         self._mapping = mapping
+        self._empty = mapping.empty
         self._order = order
         self._columns = tidied = [tidy(column) for column in columns]
         self._by_number = self._plan({name: number for number, name in enumerate(tidied)})
@@ -241,8 +242,11 @@ class RowMapper:
             if column.kind == "text":
                 return text_of(cell)
             as_it_is = column.kind == "json" or (text and not column.kind and column.factor is None)
-            if as_it_is and isinstance(cell, str):
-                return cell.strip()
+            if isinstance(cell, str):
+                if as_it_is:
+                    return cell.strip()
+                number = mapping.read_number(cell)
+                return number if column.factor is None else product(number, column.factor)
             must = not as_it_is
             return value_of(cell, mapping.read_number, mapping.read_time, column.factor, must_be_number=must)
         except ValueError as error:
@@ -291,7 +295,7 @@ class RowMapper:
     def _is_there(self, cell: Any) -> bool:
         if isinstance(cell, str):
             text = cell.strip() if cell.isascii() else seen(cell)
-            return bool(text) and text not in self._mapping.empty
+            return text != "" and text not in self._empty
         return cell is not None
 
     def _fits(self, row: Sequence[Any]) -> bool:

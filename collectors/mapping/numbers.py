@@ -27,12 +27,13 @@ class NumberReader:
 
     def __call__(self, cell: Any) -> int | Decimal:
         """Return the number that a text or a number stands for; ValueError says why it is none."""
-        if type(cell) is int:
-            return cell
-        if isinstance(cell, Decimal):
-            return in_range(cell)
-        if type(cell) is float:
-            return in_range(Decimal(repr(cell)))
+        if type(cell) is not str:
+            if type(cell) is int:
+                return cell
+            if isinstance(cell, Decimal):
+                return in_range(cell)
+            if type(cell) is float:
+                return in_range(Decimal(repr(cell)))
         if not isinstance(cell, str) or len(cell) > MAX_NUMBER_CHARS:
             raise ValueError(f"is not a number: {shown(cell)}")
         text = cell.strip().replace("−", "-")

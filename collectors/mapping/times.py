@@ -68,7 +68,7 @@ class TimeReader:
         elif self._form in _PER_SECOND and len(cells) == 1:
             return self._since_epoch(cells[0])
         else:
-            found = self._read(" ".join(_part(cell) for cell in cells))
+            found = self._read(_part(cells[0]) if len(cells) == 1 else " ".join(map(_part, cells)))
         if isinstance(found, _Twice):
             return self._decided(found, order, entity)
         if order is not None:

@@ -27,7 +27,7 @@ _STYLES = (
 def csv_text(columns: Sequence[str], rows: Sequence[Any], look: dict[str, Any]) -> tuple[str, list[int]]:
     """Return the text of a CSV table, and the line of each row."""
     sign, end = look["delimiter"], look["end"]
-    trailing = sign if look["trailing"] else ""
+    trailing = sign if look["trailing"] == "all" else ""
 
     def cell(text: str, number: int) -> str:
         must = any(each in text for each in (sign, '"', "\n", "\r"))
@@ -39,7 +39,7 @@ def csv_text(columns: Sequence[str], rows: Sequence[Any], look: dict[str, Any]) 
         return [cells[number] for number in look["order"]] if len(cells) == len(columns) else list(cells)
 
     header = ordered([f"{look['header']}{name}" for name in columns])
-    text, places = sign.join(header) + trailing + end, []
+    text, places = sign.join(header) + (sign if look["trailing"] else "") + end, []
     for row in rows:
         places.append(text.count("\n") + 1)
         cells = [cell(each, number) for number, each in enumerate(ordered(row.cells))]

@@ -355,6 +355,8 @@ def workbook_numbers(draw: Any) -> Cell:
                 cell(serial(EXCEL_DAY_0 + timedelta(days=46_143)), BAD),
                 cell(Xml('s="2"><v>0.25</v>'), BAD, Is(Decimal(21_600))),
                 cell(EMPTY_CELL, NOTHING),
+                cell(Xml('t="e"><v>#DIV/0!</v>'), BAD),
+                cell(Xml("><f>A1+1</f>"), BAD),
                 cell(Xml("><f>A1+1</f><v>7</v>"), Is(Decimal(7))),
             ]
         )
@@ -461,7 +463,7 @@ def tables(draw: Any, kind: str) -> tuple[Setting, list[Row], dict[str, Any]]:
         "end": draw(st.sampled_from(["\n", "\r\n"])),
         "quotes": draw(st.integers(0, 2)),
         "mark": draw(st.booleans()),
-        "trailing": draw(st.booleans()),
+        "trailing": draw(st.sampled_from(["", "all", "header"])),
         "last_end": draw(st.booleans()),
         "order": draw(st.permutations(range(4))),
         "header": draw(st.sampled_from(["", "\u200b", "\u00a0", " "])),
@@ -625,14 +627,14 @@ def series(seed: int) -> tuple[list[Row], int, bool]:
 def test_rows_that_ascend_tell_the_two_hours_apart_or_are_rejected(log):
     """Also where reading stops between two rows and goes on there; a row in its place is never in the other."""
     found, cut, packed = log
-    look = {"delimiter": ",", "end": "\n", "quotes": 0, "mark": False, "trailing": False, "last_end": True,
+    look = {"delimiter": ",", "end": "\n", "quotes": 0, "mark": False, "trailing": "", "last_end": True,
             "order": range(4), "header": "", "packed": packed}  # fmt: skip
     setting = Setting("csv", ".", "", "iso", "in_order", "reject")
     name, content, places = written("csv", found, look)
     hold(found, places, *read(section(setting, look), name, content, cut))
 
 
-# ---- what a workbook holds and nobody can read ------------------------------------------------------------
+# ---- cells of workbooks without a value -------------------------------------------------------------------
 
 _WORKBOOK_LOOK = {"order": range(4), "header": "", "delimiter": ","}
 
@@ -642,8 +644,13 @@ _WORKBOOK_LOOK = {"order": range(4), "header": "", "delimiter": ","}
     [
         pytest.param('t="e"><v>#DIV/0!</v>', id="an error"),
         pytest.param("><f>A1+1</f>", id="a formula that nobody calculated"),
+        pytest.param(
+            "><v>9007199254740993</v>",
+            id="a number that is rounded",
+            marks=pytest.mark.xfail(strict=True, reason="is read as the binary float beside it"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_cell_of_a_workbook_that_has_no_value_to_read_is_rejected(cell):
     setting = Setting("xlsx", ".", "", "iso", "reject", "reject")
     row = Row((*plain(setting)[:2], Xml(cell), ""), frozenset([REJECTED]))
