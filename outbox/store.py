@@ -12,7 +12,6 @@ Invariants:
   new row, a correction is one, and A → B → A are three.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -73,6 +72,9 @@ ON CONFLICT DO UPDATE
 SET count = count + 1, reason = excluded.reason, last_at = excluded.last_at, run_id = excluded.run_id
 """
 _RESOLVE = "UPDATE rejected SET resolved_at = ? WHERE id = ? AND resolved_at IS NULL"
+_RESOLVE_READ = """
+UPDATE rejected SET resolved_at = ? WHERE source = ? AND digest = ? AND resolved_at IS NULL
+"""
 _READ_SINCE = """
 SELECT content_hash FROM outbox
 WHERE record_id = ? AND run_id >= (SELECT run_id FROM rejected WHERE id = ?)
@@ -174,6 +176,8 @@ class Outbox:
                 raise TransientError(f"another collect finished this back-fill of {source} meanwhile")
             fresh = self._insert(facts.entries, source, run_id, moment)
             self._reject(facts.rejected, source, run_id, moment)
+            for digest in page.resolves:
+                self.database.execute(_RESOLVE_READ, (moment, source, bytes.fromhex(digest)))
             mark = (source, backfill_id, page.scope, page.bookmark, revision + 1, moment)
             self.database.execute(_SET_BOOKMARK, (*mark, row_checksum(*mark)))
             added = Added(fresh, len(facts.entries) - fresh + facts.repeated, len(facts.rejected))
@@ -236,7 +240,7 @@ class Outbox:
         for item in rejected:
             raw = item.raw.encode(errors="backslashreplace")
             kept = raw[:MAX_RAW_BYTES].decode(errors="ignore")
-            digest = hashlib.sha256(raw).digest()[:16]
+            digest = bytes.fromhex(item.digest)
             self.database.execute(_REJECT, (source, item.reason, digest, kept, moment, run_id))
 
     def unchanged(self, entries: Sequence[Entry]) -> int:

@@ -3,7 +3,8 @@
 Invariants:
 - A file is remembered by its content: one that is renamed is not read again, one that has grown is read on.
 - Files are only ever read. One that cannot be read stops no other: the rest is collected, and then the
-  source fails and names it, at every run, until it is mended, moved away, or the pattern leaves it out.
+  source fails and names it, at every run, until it is corrected, moved away, or the pattern leaves it out.
+  Its name and beginning are kept as rejected, once, until it is read or somebody dismisses them.
 """
 
 import hashlib
@@ -26,8 +27,8 @@ from collectors.tables.lines import Place
 from collectors.tables.options import TableOptions
 from collectors.tables.table import Table, kind_of
 from outbox.config.options import Duration, Flag, Names
-from outbox.errors import OutboxError, PermanentError, TransientError
-from outbox.record import Page, Record, Rejected
+from outbox.errors import OutboxError, PermanentError, TransientError, shorten
+from outbox.record import MAX_RAW_BYTES, Page, Record, Rejected
 
 FILE, MODIFIED = "@file", "@modified"
 MAX_NAMED_FILES = 5
@@ -79,6 +80,8 @@ class Files:
                 yield from self._file(file, memory, there, window)
             except OutboxError as error:
                 failed.append((file.name, error))
+                if window is None and isinstance(error, PermanentError):
+                    yield from self._kept(file, memory, there, error)
             except SwappedError:
                 self._context.note(
                     f"{file.name} was changed while others were read: it waits for the next run"
@@ -94,8 +97,28 @@ class Files:
         if failed:
             raise self._together(failed, len(found))
 
+    def _kept(self, file: Found, memory: Memory, there: set[str], error: PermanentError) -> Iterator[Page]:
+        """Yield what is kept of a file that cannot be read, until it is read or dismissed (I6)."""
+        try:
+            with open_found(file) as stream, open_found(file) as again:
+                start = memory.start(file, self._key(file), stream, there=there, now=self._context.now())
+                stream.seek(0)
+                head = stream.read(MAX_RAW_BYTES).decode("utf-8", errors="backslashreplace")
+                order = self._mapping.order(start.order)
+                reading = _Reading(file, self._key(file), start, memory, Prefix(again), self._context, order)
+                raw = json.dumps({"file": file.name, "bytes": file.size, "head": head}, ensure_ascii=False)
+                portion = Portion()
+                portion.add(Rejected(shorten(f"{file.name} cannot be read: it {error.message}", 500), raw))
+                yield reading.page(portion, start.place, done=False, refused=True)
+        except OSError:
+            return  # gone, or held open: the error says that it was not read
+
     def reread(self, raw: str) -> Record | Rejected | None:
-        """Return what a rejected row is now, under a section that was mended."""
+        """Return what a rejected row is now, under a section that was corrected."""
+        if raw.startswith('{"file":'):
+            return Rejected(
+                "is a whole file: collect reads it again once it is corrected, or the section", raw
+            )
         return self._mapping.reread(raw)
 
     def _file(self, file: Found, memory: Memory, there: set[str], window: Window | None) -> Iterator[Page]:
@@ -219,9 +242,15 @@ class _Reading:
         self._prefix = prefix
         self._now = context.now
 
-    def page(self, portion: Portion, place: Place, *, done: bool) -> Page:
-        """Return the portion as a page; `done` says that the file has nothing more."""
+    def page(self, portion: Portion, place: Place, *, done: bool, refused: bool = False) -> Page:
+        """Return the portion as a page; `done` says that the file has nothing more.
+
+        `refused` says that it cannot be read, and that the portion holds what is kept of it.
+        """
         length = place.offset or self._file.size
+        page = portion.page("")
+        before = self._memory.refused(self._start.scope)
+        now = page.rejected[0].digest if refused else "" if done else before
         read = Read(
             file=self._file.name,
             key=self._key,
@@ -235,6 +264,8 @@ class _Reading:
             done=done,
             at=self._now(),
             order=self._order.text() if self._order else "",
+            refused=now,
         )
         bookmark = self._memory.note(self._start.scope, read)
-        return msgspec.structs.replace(portion.page(bookmark), scope=self._start.scope)
+        resolves = (before,) if before and before != now else ()
+        return msgspec.structs.replace(page, bookmark=bookmark, scope=self._start.scope, resolves=resolves)

@@ -29,7 +29,8 @@ class Read(msgspec.Struct, frozen=True, omit_defaults=True):
     `head` is the digest of its very first ones, by which it is looked up. `offset` (0: not countable) and
     `line` are the place behind what was read. `size` and `modified_ns` are what the file looked like, `done`
     says that it holds nothing more while it looks so, `at` when that was. `order` is what its rows so far say
-    of those to come, where they ascend ("" mostly).
+    of those to come, where they ascend ("" mostly). `refused` is the digest of what
+    is kept as rejected because the file cannot be read ("" where it can).
     """
 
     file: str
@@ -44,6 +45,7 @@ class Read(msgspec.Struct, frozen=True, omit_defaults=True):
     done: bool
     at: datetime
     order: str = ""
+    refused: str = ""
 
 
 class Start(NamedTuple):
@@ -120,6 +122,11 @@ class Memory:
             scope = self._scopes[match.file] if match.file not in there else self._free_scope(there, now)
         done = match.done and match.length == found.size
         return Start(scope, Place(match.offset, match.line), done, match.order)
+
+    def refused(self, scope: str) -> str:
+        """Return the digest of what was kept of the scope's file because it cannot be read; "" for none."""
+        read = self._read.get(scope)
+        return read.refused if read else ""
 
     def note(self, scope: str, read: Read) -> str:
         """Keep what was read, and return the bookmark that says so."""

@@ -55,18 +55,25 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
     raw: str
 
+    @property
+    def digest(self) -> str:
+        """What names the input among those of its source: 32 hex digits of its SHA-256."""
+        return hashlib.sha256(self.raw.encode(errors="backslashreplace")).hexdigest()[:32]
+
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Records, and the bookmark that is true once they are stored: the atom of collection.
 
     `bookmark` is opaque text; `scope` names which of the source's bookmarks it is (one file, one mailbox
-    folder), or is empty where the source has one. At most 10,000 records or 16 MiB.
+    folder), or is empty where the source has one. At most 10,000 records or 16 MiB. `resolves` names inputs
+    that were rejected and have been read by now, by `Rejected.digest`.
     """
 
     records: list[Record]
     bookmark: str
     scope: str = ""
     rejected: list[Rejected] = []
+    resolves: tuple[str, ...] = ()
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -63,6 +63,8 @@ def test_a_bad_file_gives_what_it_holds_and_a_reason_for_the_rest(bad, tmp_path)
         assert peak < MAX_PYTHON_BYTES
         return
     assert len(records) == bad.records
+    if bad.error:
+        assert reasons.pop().startswith(f"{shown_name(bad.file)} cannot be read: it ")
     assert len(reasons) == len(bad.reasons), reasons[:5]
     assert [
         found for expected, found in zip(bad.reasons, reasons, strict=True) if expected not in found
