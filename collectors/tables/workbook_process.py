@@ -37,8 +37,8 @@ _MANY_DIGITS = 16
 """Excel keeps 15 digits, and a float holds any 15: from here on the digits themselves are taken."""
 _WHOLE = re.compile(r"-?[0-9]{16,400}")
 _ZEROS = re.compile(r"0{2,30}")
-_SIGNS = (b"<f", b":f", b'"e"', b"'e'", b"<!", b"&#")
-_LONG = re.compile(rb">\s*-?[0-9]{16}")
+_SIGNS = (b"<f", b":f", b'"e', b"'e", b"<!", b"&#")
+_LONG = re.compile(rb"v(?:\s|>\s*-?[0-9]{16})")
 """A sheet without any of these, and without such a style, holds nothing to be laid over its rows."""
 _CONTENT = re.compile(rb"<(?:[^\s<>/:!?]+:)?(?:v|is|f)[\s/>]")
 _PLACE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
