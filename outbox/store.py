@@ -44,6 +44,7 @@ MAX_UNRESOLVED = 10_000
 _LATEST = """
 SELECT record_id, content_hash, max(sequence) FROM outbox WHERE record_id IN carray(?) GROUP BY record_id
 """
+_REVISIONS = "SELECT record_id, content_hash FROM outbox WHERE record_id IN carray(?)"
 _INSERT_ROW = """
 INSERT INTO outbox (sequence, record_id, content_hash, source, run_id, collected_at, bytes)
 VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -174,13 +175,15 @@ class Outbox:
                 )
             if backfill_id and self.database.value(_FINISHED, (backfill_id,)):
                 raise TransientError(f"another collect finished this back-fill of {source} meanwhile")
-            fresh = self._insert(facts.entries, source, run_id, moment)
-            self._reject(facts.rejected, source, run_id, moment)
+            entries, refused = self._not_outdated(facts.entries, page.outdated)
+            rejected = [*facts.rejected, *refused]
+            fresh = self._insert(entries, source, run_id, moment)
+            self._reject(rejected, source, run_id, moment)
             for digest in page.resolves:
                 self.database.execute(_RESOLVE_READ, (moment, source, bytes.fromhex(digest)))
             mark = (source, backfill_id, page.scope, page.bookmark, revision + 1, moment)
             self.database.execute(_SET_BOOKMARK, (*mark, row_checksum(*mark)))
-            added = Added(fresh, len(facts.entries) - fresh + facts.repeated, len(facts.rejected))
+            added = Added(fresh, len(facts.entries) - len(refused) - fresh + facts.repeated, len(rejected))
             self.database.execute(_COUNT, (run_id, *added, *_span(facts.entries)))
         return added
 
@@ -216,6 +219,23 @@ class Outbox:
         self._insert_all(_INSERT_ROWS, _INSERT_ROW, rows, 7)
         self._insert_all(_INSERT_BODIES, _INSERT_BODY, bodies, 3)
         return len(fresh)
+
+    def _not_outdated(self, entries: list[Entry], reason: str) -> tuple[list[Entry], list[Rejected]]:
+        """The entries that an outdated page may still store, and those that contradict what was read since.
+
+        A content that the identity had before is neither: it is known, and what followed it counts.
+        """
+        if not reason or not entries:
+            return entries, []
+        known: dict[bytes, set[bytes]] = {}
+        identities = apsw.carray(tuple(entry.record_id for entry in entries))
+        for record_id, content_hash in self.database.rows(_REVISIONS, (identities,)):
+            known.setdefault(record_id, set()).add(content_hash)
+        return [entry for entry in entries if entry.record_id not in known], [
+            Rejected(reason, entry.body.decode())
+            for entry in entries
+            if entry.record_id in known and entry.content_hash not in known[entry.record_id]
+        ]
 
     def _latest(self, record_ids: list[bytes]) -> dict[bytes, bytes]:
         """The latest content of each of these records that the ledger knows."""

@@ -265,7 +265,18 @@ class _Reading:
             at=self._now(),
             order=self._order.text() if self._order else "",
             refused=now,
+            late=self._start.late,
         )
         bookmark = self._memory.note(self._start.scope, read)
-        resolves = (before,) if before and before != now else ()
-        return msgspec.structs.replace(page, bookmark=bookmark, scope=self._start.scope, resolves=resolves)
+        outdated = (
+            f"the older file {self._file.name} was read again, and says otherwise than what was read since"
+            if self._start.late
+            else ""
+        )
+        return msgspec.structs.replace(
+            page,
+            bookmark=bookmark,
+            scope=self._start.scope,
+            resolves=(before,) if before and before != now else (),
+            outdated=outdated,
+        )

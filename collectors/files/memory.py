@@ -16,6 +16,7 @@ import msgspec
 
 from collectors.files.folder import Found
 from collectors.tables.lines import Place
+from collectors.tables.unpack import unpacked_name
 from outbox.errors import DataError
 
 FORGET_AFTER = timedelta(days=90)
@@ -29,8 +30,9 @@ class Read(msgspec.Struct, frozen=True, omit_defaults=True):
     `head` is the digest of its very first ones, by which it is looked up. `offset` (0: not countable) and
     `line` are the place behind what was read. `size` and `modified_ns` are what the file looked like, `done`
     says that it holds nothing more while it looks so, `at` when that was. `order` is what its rows so far say
-    of those to come, where they ascend ("" mostly). `refused` is the digest of what
-    is kept as rejected because the file cannot be read ("" where it can).
+    of those to come, where they ascend ("" mostly). `refused` is the digest of what is kept as rejected,
+    because the file cannot be read ("" where it can). `late` says that it was read again from its start
+    although a newer file was read since.
     """
 
     file: str
@@ -46,15 +48,20 @@ class Read(msgspec.Struct, frozen=True, omit_defaults=True):
     at: datetime
     order: str = ""
     refused: str = ""
+    late: bool = False
 
 
 class Start(NamedTuple):
-    """Where a file's reading begins, and in which scope it is kept; `done`: there is nothing new in it."""
+    """Where a file's reading begins, and in which scope it is kept; `done`: there is nothing new in it.
+
+    `late`: it was read before under this name, and a newer file since.
+    """
 
     scope: str
     place: Place
     done: bool
     order: str = ""
+    late: bool = False
 
 
 class Prefix:
@@ -90,6 +97,8 @@ class Memory:
         self._read: dict[str, Read] = {}
         self._scopes: dict[str, str] = {}
         self._heads: dict[int, dict[str, dict[int, dict[tuple[str, str], set[str]]]]] = {}
+        self._names: set[tuple[str, str]] = set()
+        self._newest_ns: dict[str, int] = {}
         self._free: list[str] | None = None
         try:
             for scope, text in bookmarks.items():
@@ -117,11 +126,24 @@ class Memory:
                     match = self._read[max(scopes)]
         scope = self._scopes.get(found.name)
         if match is None:
-            return Start(scope or self._free_scope(there, now), Place(), False)
+            return Start(
+                scope or self._free_scope(there, now), Place(), False, late=self._is_late(found, key)
+            )
         if scope is None:
             scope = self._scopes[match.file] if match.file not in there else self._free_scope(there, now)
         done = match.done and match.length == found.size
-        return Start(scope, Place(match.offset, match.line), done, match.order)
+        return Start(
+            scope,
+            Place(match.offset, match.line),
+            done,
+            match.order,
+            match.late and self._is_late(found, key),
+        )
+
+    def _is_late(self, found: Found, key: str) -> bool:
+        """Whether a file of this name, packed or not, was read before, and one that is newer too."""
+        newest_ns = self._newest_ns.get(key, 0)
+        return (key, unpacked_name(found.name)) in self._names and found.modified_ns < newest_ns
 
     def refused(self, scope: str) -> str:
         """Return the digest of what was kept of the scope's file because it cannot be read; "" for none."""
@@ -140,6 +162,9 @@ class Memory:
     def _keep(self, scope: str, read: Read) -> None:
         self._read[scope] = read
         self._scopes[read.file] = scope
+        if not read.refused:
+            self._names.add((read.key, unpacked_name(read.file)))
+            self._newest_ns[read.key] = max(read.modified_ns, self._newest_ns.get(read.key, 0))
         self._alike(read).add(scope)
 
     def _alike(self, read: Read) -> set[str]:

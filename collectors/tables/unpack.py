@@ -32,6 +32,12 @@ _CHUNK_BYTES = 256 * 1024
 _BOMS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
+def unpacked_name(name: str) -> str:
+    """Return a file's name as it is without the ending of its packing."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if stem and SUFFIXES.get(dot + ending.lower()) else name
+
+
 class _Source(io.RawIOBase):
     """A raw stream whose bytes come from one function; b"" is the end."""
 

@@ -66,7 +66,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
     `bookmark` is opaque text; `scope` names which of the source's bookmarks it is (one file, one mailbox
     folder), or is empty where the source has one. At most 10,000 records or 16 MiB. `resolves` names inputs
-    that were rejected and have been read by now, by `Rejected.digest`.
+    that were rejected and have been read by now, by `Rejected.digest`. `outdated` is the reason for which a
+    record is rejected that would revise one that is stored; empty where it may.
     """
 
     records: list[Record]
@@ -74,6 +75,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     scope: str = ""
     rejected: list[Rejected] = []
     resolves: tuple[str, ...] = ()
+    outdated: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
