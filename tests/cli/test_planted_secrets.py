@@ -1,13 +1,16 @@
-"""A REST key that its server throws back, in every usual coding: it is found in no screen, log, table or object."""
+"""Secrets that servers throw back, in every usual coding: they are found in no screen, log, table or object."""
 
 import base64
 import json
+import struct
 import urllib.parse
+from functools import partial
 
 import pytest
 
 from tests.cli.conftest import SILENT, source
 from tests.collectors.loopback import Loopback, reply
+from tests.support.imap import Listening, scripted
 from tests.support.s3_faults import refusal, serving
 
 KEY = "Xq7-pl+s/Canary.9kLm2vRt8"
@@ -137,3 +140,80 @@ def test_an_s3_secret_that_a_store_throws_back_is_found_nowhere(agent, outbox, i
         for where, text in (("screen", screens), ("table", tables), ("log", logs))
         if coded.casefold() in text
     ] == []
+
+
+def postgresql(coded):
+    def handle(client):
+        client.recv(8)  # asks for TLS
+        client.sendall(b"N")
+        client.recv(65536)
+        fields = b"SFATAL\0C28P01\0M" + f"the password {coded} is not right".encode() + b"\0\0"
+        client.sendall(b"E" + struct.pack(">i", len(fields) + 4) + fields)
+
+    return Listening(handle)
+
+
+def mysql(coded):
+    def handle(client):
+        said = b"\xff" + struct.pack("<H", 1130) + b"#HY000" + f"host with {coded} may not connect".encode()
+        client.sendall(struct.pack("<I", len(said))[:3] + b"\0" + said)
+
+    return Listening(handle)
+
+
+def imap(coded, *, when):
+    refusal = f"TAG NO denied, session of {coded}".encode()
+    return scripted({when: refusal})
+
+
+def proxy(coded):
+    def handle(client):
+        client.recv(65536)
+        body = f"<html>Proxy-Authorization: {coded}</html>".encode()
+        client.sendall(b"HTTP/1.1 400 Bad\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body)
+
+    return Listening(handle)
+
+
+MAPPED = "entity = id\ntime = at\nvalues = v\n"
+DATABASE = "url = {kind}://user@127.0.0.1:{port}/d\npassword = file:secrets/api\ntable = t\n" + MAPPED
+MAILBOX = (
+    "host = 127.0.0.1\nport = {port}\nsecurity = none\nuser = user@example.com\nsecret = file:secrets/api\nsenders = *\nattachments = *.csv\n"
+    + MAPPED
+)
+BLOB = base64.b64encode(f"\0user@example.com\0{KEY}".encode()).decode()
+BASIC = base64.b64encode(f"user:{KEY}".encode()).decode()
+SERVERS = {
+    "PostgreSQL": (postgresql, "collector = sql\n" + DATABASE.replace("{kind}", "postgresql"), ""),
+    "MySQL": (mysql, "collector = sql\n" + DATABASE.replace("{kind}", "mysql"), ""),
+    "IMAP at login": (partial(imap, when=b"LOGIN"), "collector = email\n" + MAILBOX, ""),
+    "IMAP by SASL": (partial(imap, when=b"AUTHENTICATE"), "collector = email\n" + MAILBOX, ""),
+    "IMAP after login": (partial(imap, when=b"EXAMINE"), "collector = email\n" + MAILBOX, ""),
+    "IMAP while searching": (partial(imap, when=b"SEARCH"), "collector = email\n" + MAILBOX, ""),
+    "a proxy": (
+        proxy,
+        "collector = rest\nurl = http://api.example.com/list\n" + MAPPED,
+        f"[network]\nproxy = http://user:{urllib.parse.quote(KEY, safe='')}@127.0.0.1:{{port}}\nno_proxy =\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("coding", [*CODINGS, "SASL's blob", "Basic's blob"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_password_that_a_server_throws_back_is_found_nowhere(agent, outbox, server, coding):
+    assert outbox("secret", "set", "api", stdin=f"{KEY}\n").code == 0
+    make, section, network = SERVERS[server]
+    if (coding == "SASL's blob" and "IMAP" not in server) or (
+        coding == "Basic's blob" and server != "a proxy"
+    ):
+        pytest.skip("this blob is not sent to this server")
+    coded = {**CODINGS, "SASL's blob": BLOB, "Basic's blob": BASIC}[coding]
+    with make(coded) as listening:
+        sections = [network.format(port=listening.port), f"[source:s]\n{section.format(port=listening.port)}"]
+        agent.configure(*sections, own=SILENT.replace("no", "yes"))
+        results = [outbox("collect", "s"), outbox("preview", "s"), outbox("check", "s")]
+        agent.configure(own=SILENT.replace("no", "yes"))
+    assert results[0].code in (69, 75), results[0].err
+    results += [outbox("status"), outbox("status", "--json"), outbox("rejected", "list"), outbox("upload")]
+    assert found_in(agent, *results) == []
+    assert coded not in "".join(result.out + result.err for result in results)
