@@ -130,6 +130,10 @@ class Files:
             now = self._context.now()
             start = memory.start(file, key, stream, there=there, now=now)
             stream.seek(0)
+            if start.begins_like:
+                self._context.note(
+                    f"{file.name} begins with what {start.begins_like} holds: that part is not read again"
+                )
             order = self._mapping.order(start.order)
             reading = _Reading(file, key, start, memory, Prefix(again), self._context, order)
             if start.done:

@@ -54,7 +54,8 @@ class Read(msgspec.Struct, frozen=True, omit_defaults=True):
 class Start(NamedTuple):
     """Where a file's reading begins, and in which scope it is kept; `done`: there is nothing new in it.
 
-    `late`: it was read before under this name, and a newer file since.
+    `late`: it was read before under this name, and a newer file since. `begins_like` names another file that
+    is there too and whose content this one begins with ("" for none): that part of it is known.
     """
 
     scope: str
@@ -62,6 +63,7 @@ class Start(NamedTuple):
     done: bool
     order: str = ""
     late: bool = False
+    begins_like: str = ""
 
 
 class Prefix:
@@ -138,6 +140,7 @@ class Memory:
             done,
             match.order,
             match.late and self._is_late(found, key),
+            match.file if match.file != found.name and match.file in there else "",
         )
 
     def _is_late(self, found: Found, key: str) -> bool:

@@ -153,3 +153,16 @@ def test_a_section_that_was_fixed_reads_every_file_anew(corrected):
     corrected.files(f"{SECTION}attributes = id\n")
     assert corrected.collect().code == 0
     assert stored(corrected) == [1, 2, 1, 2]
+
+
+def test_a_copy_of_what_was_read_before_is_not_read_again_and_that_is_said(journey):
+    """A copy of an old export, and one that says the same again after a correction, cannot be told apart."""
+    journey.files(GIVEN)
+    journey.write("day1.csv", GOOD)
+    assert journey.collect().code == 0
+    journey.write("day3.csv", GOOD + "b,2026-11-23T06:00:00Z,2\n")
+    result = journey.collect()
+    assert "day3.csv begins with what day1.csv holds: that part is not read again" in " ".join(
+        result.err.split()
+    )
+    assert [values["v"] for _, _, values in journey.values()] == [1, 2]
