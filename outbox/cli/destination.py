@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from outbox import __version__
-from outbox.cli.app import now
+from outbox.cli.app import now, open_database
 from outbox.cli.findings import Finding, failed, found
 from outbox.cli.text import age
 from outbox.config.file import Config
@@ -15,6 +16,10 @@ from outbox.record import timestamp
 
 CLOCK_LIMIT = timedelta(minutes=5)
 """A clock further off is worth a warning; from 15 minutes on S3 refuses."""
+_LOOKED_AT = 100
+_LATEST_SENT = """
+SELECT id, object_key FROM batches WHERE status = 'sent' AND store = ? ORDER BY id DESC LIMIT 100
+"""
 
 
 def destination(config: Config, *, offline: bool) -> Iterator[Finding]:
@@ -25,10 +30,30 @@ def destination(config: Config, *, offline: bool) -> Iterator[Finding]:
     data = f"{timestamp(moment)} outbox {__version__}: a trial, loaded by nobody\n".encode()
     if to.startswith("file:"):
         yield found("destination", lambda: _folder(to) if offline else _directory(config, name, data))
+        yield from _vanished(config)
     elif offline:
         yield found("destination", lambda: f"{to}, {_key(config)}; not contacted")
     else:
         yield from _bucket(config, name, data)
+
+
+def _vanished(config: Config) -> Iterator[Finding]:
+    """Say which of the latest objects are no longer in a folder; of a bucket a put-only key cannot know."""
+    from uploader.directory import folder_of
+
+    gone = []
+    with suppress(OutboxError), open_database(config, readonly=True) as database:
+        root = folder_of(config.upload.to)
+        gone = [
+            batch
+            for batch, key in database.rows(_LATEST_SENT, (config.upload.to,))
+            if not (root / key).exists()
+        ]
+    if gone:
+        them = "1 object" if len(gone) == 1 else f"{len(gone)} objects"
+        text = f"{them} of the latest {_LOOKED_AT} sent cannot be found there any more, as batch {gone[0]}"
+        hint = f"Hint: unless whoever reads them moves them on: outbox resend {gone[0]}"
+        yield Finding("WARNING", "objects", f"{text}\n{hint}")
 
 
 def _bucket(config: Config, name: str, data: bytes) -> Iterator[Finding]:

@@ -315,3 +315,20 @@ def test_ages_are_shown_in_the_two_units_that_matter():
     ]
     assert [age(text, moment) for text in ages] == ["12 s", "4 min", "5 h 26 min", "3 d 1 h", "never"]
     assert age("2026-11-23T03:00:00Z", moment) == "0 s"
+
+
+def test_objects_that_vanished_from_a_folder_are_named_with_their_cure(agent, outbox, installed):
+    agent.configure(source("fixed"))
+    for command in ("collect", "upload"):
+        assert outbox(command).code == 0
+    assert "objects" not in states(outbox("check", "--offline"))
+    (path,) = agent.objects.rglob("*.ndjson.zst")
+    path.unlink()
+    result = outbox("check", "--offline")
+    assert states(result)["objects"] == "WARNING"
+    assert "1 object of the latest 100 sent cannot be found there any more, as batch 1" in " ".join(
+        result.out.split()
+    )
+    assert "outbox resend 1" in result.out
+    assert outbox("resend", "1").code == 0
+    assert "objects" not in states(outbox("check", "--offline"))
