@@ -32,12 +32,15 @@ _BY_OURSELVES = ("host", "content-length", "transfer-encoding", "connection", "e
 
 
 def pairs(lines: tuple[str, ...], separator: str) -> list[tuple[str, str]]:
-    """Return what lines of `name separator value` say; ValueError names the line that says nothing."""
+    """Return what lines of `name separator value` say; ValueError numbers one of another form.
+
+    What stands in it is not shown: it may be a key.
+    """
     found: list[tuple[str, str]] = []
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         name, there, value = (part.strip() for part in line.partition(separator))
         if not there or not name:
-            raise ValueError(f"{line[:60]} is no line like: name {separator} value")
+            raise ValueError(f"line {number} is not of the form: name {separator} value")
         found.append((name, value))
     return found
 
@@ -74,9 +77,9 @@ def _checked_headers(lines: tuple[str, ...]) -> tuple[str, ...]:
     names = [name.lower() for name, _ in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{twice[0][:60]} is there twice")
-    for name, value in found:
+    for number, (name, value) in enumerate(found, 1):
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", name) or not value.isprintable():
-            raise ValueError(f"{name[:60]} is no header that can be sent")
+            raise ValueError(f"line {number} is not a header that can be sent")
         if name.lower() in _SECRET_HEADERS and "{secret}" not in value:
             raise ValueError(f"{name} would be written down here: write {{secret}}, and secret = file:PATH")
         if name.lower() in _BY_OURSELVES:

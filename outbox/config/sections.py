@@ -26,6 +26,8 @@ def _destination(text: str) -> str:
     url = urlsplit(text)
     if url.scheme == "s3" and "=" in url.path:
         raise ValueError("has a = in its prefix, which parts names from values in the objects below it")
+    if url.scheme == "s3" and "@" in url.netloc:
+        raise ValueError("holds a login: write s3://bucket/prefix, and the key by outbox secret set aws")
     if url.scheme == "s3" and url.netloc and not url.query:
         return text.rstrip("/")
     if url.scheme == "file" and url.path.strip("/") and not url.query:
