@@ -41,7 +41,8 @@ class Context:
 
     `secret` returns what a reference stands for and raises PermanentError where there is nothing. `network`
     is for what speaks no HTTP: whom to trust, and how long to wait. `note` takes a sentence for the person
-    who runs collect or preview: what was passed over, waits, or looks odd, and is not an error.
+    who runs collect or preview: what was passed over, waits, or looks odd, and is not an error. `hide` takes
+    a secret that was made on the way, such as an access token, so that it is shown and kept nowhere.
     """
 
     source: str
@@ -51,6 +52,7 @@ class Context:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     network: NetworkOptions = field(default_factory=lambda: NetworkOptions.model_validate({}))
     note: Callable[[str], None] = lambda _text: None
+    hide: Callable[[str], None] = lambda _secret: None
 
 
 class Collector(Protocol):

@@ -28,4 +28,5 @@ def credential(options: EmailOptions, context: Context) -> str:
     granted = context.http.send(
         request, read=lambda answer: read_token(answer, context.now()), max_bytes=MAX_TOKEN_BYTES
     )
+    context.hide(granted.token)
     return granted.token

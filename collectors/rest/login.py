@@ -76,6 +76,7 @@ class Token:
         if not self._until or self._context.now() >= self._until:
             self.forget()
             self._text, seconds = self._ask()
+            self._context.hide(self._text)
             self._until = self._context.now() + max(timedelta(), timedelta(seconds=seconds) - TOKEN_MARGIN)
         return self._text
 

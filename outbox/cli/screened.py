@@ -29,12 +29,16 @@ class Lent:
 
         def lend(reference: SecretRef) -> str:
             value = read(reference)
-            if value not in self._values:
-                self._values.add(value)
-                self._secrets = Secrets(self._values)
+            self.add(value)
             return value
 
         return lend
+
+    def add(self, value: str) -> None:
+        """Remember a secret."""
+        if value not in self._values:
+            self._values.add(value)
+            self._secrets = Secrets(self._values)
 
     @property
     def secrets(self) -> Secrets:
@@ -100,4 +104,5 @@ def screened_context(context: Context, lent: Lent) -> Context:
         context,
         secret=lent.through(context.secret),
         note=lambda text: context.note(lent.secrets.shown(text)),
+        hide=lent.add,
     )

@@ -101,6 +101,45 @@ def test_a_key_that_a_server_throws_back_is_found_nowhere(agent, outbox, place):
     assert found_in(agent, *results) == []
 
 
+TOKEN = "0Auth-Granted.T0ken-77aa88bb99"
+
+
+@pytest.mark.parametrize("place", ["the token's server", "the list", "a rejected record"])
+@pytest.mark.parametrize("coding", [str, str.upper, lambda text: base64.b64encode(text.encode()).decode()])
+def test_neither_the_secret_nor_the_token_of_oauth_is_found_anywhere(agent, outbox, place, coding):
+    assert outbox("secret", "set", "api", stdin=f"{KEY}\n").code == 0
+
+    def answer(ask):
+        if ask.target == "/token":
+            if place == "the token's server":
+                return reply(400, {"error": "invalid_scope", "error_description": f"for {coding(KEY)}"})
+            return reply(200, {"access_token": TOKEN, "token_type": "Bearer"})
+        if place == "the list":
+            return reply(400, {"message": f"the token {coding(TOKEN)} is too old"})
+        return reply(200, [{"id": 1, "at": "never", "v": 1, "by": coding(TOKEN)}])
+
+    with Loopback(answer) as server:
+        agent.configure(
+            f"[source:s]\ncollector = rest\nurl = {server.url}/list\nauth = oauth\ntoken_url = {server.url}/token\n"
+            f"login = me\nsecret = file:secrets/api\n{MAPPED}",
+            own=SILENT.replace("no", "yes"),
+        )
+        results = [outbox("collect", "s"), outbox("preview", "s"), outbox("check", "s")]
+    results += [
+        outbox("upload"),
+        outbox("status"),
+        outbox("status", "--json"),
+        outbox("rejected", "list", "--csv"),
+    ]
+    assert len(server.asks) > 1
+    assert found_in(agent, *results) == []
+    kept = str(
+        [agent.query(f"SELECT * FROM {table}") for table in ("runs", "rejected", "bookmarks", "bodies")]
+    )
+    shown = "".join(result.out + result.err for result in results) + kept
+    assert coding(TOKEN).casefold() not in shown.casefold()
+
+
 S3_KEY, S3_SECRET = "AKIAPLANTED000007Q2F", "Pl4nted/secret+access/key1234567890abcd"
 S3_CODINGS = {
     "plain": S3_SECRET,

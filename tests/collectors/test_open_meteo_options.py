@@ -24,6 +24,7 @@ def test_it_is_a_collector(make_source):
         "now",
         "network",
         "note",
+        "hide",
     }
 
 
