@@ -7,7 +7,8 @@ waits: it has not been unchanged for a while, or its marker is not there yet.
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -101,28 +102,25 @@ class Folder:
         be = "it was" if waiting == 1 else "they were"
         return f"{what}: {be} written less than {self._settle_s:g} s ago (settle)"
 
-    def _entries(self, folder: Path, prefix: str, depth: int) -> Iterator[tuple[set[str], Found]]:
+    def _entries(
+        self, folder: Path, prefix: str, depth: int, found: os.stat_result | None = None
+    ) -> Iterator[tuple[set[str], Found]]:
         try:
-            with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
+            entries = _looks_in(folder, found)
         except OSError as error:
             problem = refused(error, str(folder) if depth == 0 else "")
             if depth == 0 or not problem:
                 raise problem or TransientError(f"{folder} is held open by another program") from error
             self.problems.append((prefix, problem))
             return
-        names = {entry.name.lower() for entry in entries}
-        for entry in entries:
-            shown = prefix + shown_name(entry.name)
-            try:
-                looks = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue  # gone since
+        names = {name.lower() for name, _ in entries}
+        for name, looks in entries:
+            shown = prefix + shown_name(name)
             if stat.S_ISREG(looks.st_mode):
                 identity = (looks.st_dev, looks.st_ino)
-                yield names, Found(Path(entry.path), shown, looks.st_size, looks.st_mtime_ns, identity)
+                yield names, Found(folder / name, shown, looks.st_size, looks.st_mtime_ns, identity)
             elif self._recursive and depth < MAX_DEPTH and _is_folder(looks):
-                yield from self._entries(Path(entry.path), f"{shown}/", depth + 1)
+                yield from self._entries(folder / name, f"{shown}/", depth + 1, looks)
 
     def _is_wanted(self, found: Found) -> bool:
         name = found.path.name.lower()
@@ -145,6 +143,37 @@ def _is_folder(looks: os.stat_result) -> bool:
 
 class SwappedError(Exception):
     """What was found is no longer there as it was: a link, a pipe, another file, or the same one changed."""
+
+
+def _looks_in(folder: Path, found: os.stat_result | None) -> list[tuple[str, os.stat_result]]:
+    """Return the names in a folder and what they look like, by name; nothing of one that is another by now.
+
+    `found` is what a sub-folder looked like; None: the folder is the section's own, which may be a link.
+    """
+    if found is None or os.scandir not in os.supports_fd or not hasattr(os, "O_NOFOLLOW"):
+        with os.scandir(folder) as scan:
+            return _looks(scan)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT):
+            return []
+        raise
+    try:
+        if not os.path.samestat(os.fstat(descriptor), found):
+            return []
+        with os.scandir(descriptor) as scan:
+            return _looks(scan)
+    finally:
+        os.close(descriptor)
+
+
+def _looks(scan: "Iterable[os.DirEntry[str]]") -> list[tuple[str, os.stat_result]]:
+    found = []
+    for entry in scan:
+        with suppress(OSError):  # gone since
+            found.append((entry.name, entry.stat(follow_symlinks=False)))
+    return sorted(found, key=lambda each: each[0])
 
 
 def open_found(found: Found) -> IO[bytes]:

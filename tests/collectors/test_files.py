@@ -625,3 +625,28 @@ def test_looking_a_file_up_takes_as_many_steps_whatever_is_known(tmp_path, alike
     few = _steps(20, alike, tmp_path)
     assert few > 0
     assert _steps(400, alike, tmp_path) == few
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="Windows opens no folder by a descriptor")
+@pytest.mark.parametrize("swapped_at", ["the sub-folder itself", "the folder above it"])
+def test_a_folder_exchanged_for_a_link_between_two_looks_is_not_looked_into(
+    source, tmp_path, monkeypatch, swapped_at
+):
+    foreign = tmp_path / "foreign" / "inner"
+    foreign.mkdir(parents=True)
+    (foreign / "secret.csv").write_text(HEADER + line(9), encoding="utf-8")
+    (foreign.parent / "secret.csv").write_text(HEADER + line(9), encoding="utf-8")
+    source.write("sub/inner/a.csv", HEADER + line(1))
+    look = files_found._looks_in
+    victim = (
+        source.folder / "sub" if swapped_at == "the sub-folder itself" else source.folder / "sub" / "inner"
+    )
+
+    def exchanging(folder, found):
+        if folder == victim:
+            (source.folder / "sub").rename(source.folder / "moved")
+            (source.folder / "sub").symlink_to(foreign.parent)
+        return look(folder, found)
+
+    monkeypatch.setattr(files_found, "_looks_in", exchanging)
+    assert [name for name, _ in source.collect(recursive="yes")] == []
