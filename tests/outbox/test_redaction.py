@@ -1,8 +1,11 @@
 """The rule that no text which repeats a secret is shown, in the codings that servers and proxies use."""
 
 import base64
+import hashlib
 import html
 import json
+from collections.abc import Callable, Iterable
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -41,6 +44,38 @@ def test_no_coding_of_a_secret_is_shown(written: str) -> None:
     assert error.message == f"host: denied: {NOT_SHOWN}"
     assert error.hint is None
     assert error.args == (error.message,)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 700, 1991])
+@pytest.mark.parametrize(
+    "coding", [str, str.upper, lambda t: base64.b64encode(t.encode()).decode(), lambda t: t.encode().hex()]
+)
+def test_a_stretch_of_a_long_token_is_found_as_one_of_a_short_one_is(
+    at: int, coding: Callable[[str], str]
+) -> None:
+    token = "".join(hashlib.sha256(bytes([number])).hexdigest() for number in range(32))[:1999]
+    secrets = Secrets([token])
+    assert secrets.are_in(f"denied for {coding(token[at : at + 8])}!")
+    assert not secrets.are_in(f"denied for {coding('nobody')}!" + "x" * 3_000)
+
+
+def test_a_long_token_is_looked_for_in_a_time_that_does_not_grow_with_it() -> None:
+    looked_up = []
+
+    class Needles(set[str]):
+        def __contains__(self, stretch: object) -> bool:
+            looked_up.append(stretch)
+            return super().__contains__(stretch)
+
+        def isdisjoint(self, stretches: Iterable[Any]) -> bool:
+            return not any(stretch in self for stretch in stretches)
+
+    for size in (1_000, 8_000):
+        looked_up.clear()
+        secrets = Secrets(["".join(hashlib.sha256(b"%d" % n).hexdigest() for n in range(size // 64))])
+        secrets._needles = Needles(secrets._needles)
+        assert not secrets.are_in("z" * 200)
+        assert 200 < len(looked_up) < 200 * 8
 
 
 def test_what_holds_no_secret_is_shown_whole() -> None:
