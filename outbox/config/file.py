@@ -28,6 +28,7 @@ CORE: Mapping[str, type[Options]] = {
     "upload": UploadOptions,
 }
 _SECRET = re.compile(r"auth|credential|dsn|key|login|pass|pwd|secret|token", re.IGNORECASE)
+_OPTION = re.compile(r"[a-z]+([_-][a-z]+)*")
 _MAY_HOLD_SECRETS = {"auth_header", "body", "headers", "proxy", "query", "to", "url"}
 """Options whose text is never shown: a misspelt line of them may hold a key."""
 _LOGIN = re.compile(r"//[^/\s]*@")
@@ -158,7 +159,7 @@ class ConfigFile:
     def where(self, section: str, option: str | None) -> str:
         """Return where the file speaks of an option, or else of its section: `config.ini:12  [upload] to`."""
         line = self._line(section, option)
-        what = f"[{section}] {option}" if option else f"[{section}]"
+        what = f"[{section}] {option}" if option and _OPTION.fullmatch(option) else f"[{section}]"
         return f"{self.path.name}:{line}  {what}" if line else f"{self.path.name}  {what}"
 
     def problem(self, section: str, option: str | None, message: str) -> None:
@@ -191,7 +192,10 @@ class ConfigFile:
             self.problem(section, option, "is missing")
             return
         if details["type"] == "extra_forbidden" and option:
-            self.problem(section, option, _unknown("option", option, sorted(model.model_fields)))
+            unknown = _unknown("option", option, sorted(model.model_fields))
+            if not _OPTION.fullmatch(option):  # a key in base64 ends in "=", and looks like an option then
+                unknown += ". Its name is not shown: it may be a key"
+            self.problem(section, option, unknown)
             return
         message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
         secret = option in _MAY_HOLD_SECRETS or _SECRET.search(f"{option} {message}") or _LOGIN.search(value)

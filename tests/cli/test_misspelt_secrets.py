@@ -19,6 +19,7 @@ MISSPELT = {
     "an option that is not there": REST + f"apikey = {KEY}\n",
     "an option by another name": REST + f"secert = {KEY}\n",
     "a key pasted on a line of its own": REST + f"{KEY}\n",
+    "a key where an option's name belongs": REST + f"{KEY}: Bearer\n",
     "a secret in place of its reference": REST + f"auth = header\nsecret = {KEY}\n",
 }
 
@@ -34,6 +35,21 @@ def test_no_error_about_a_line_shows_the_key_in_it(agent, outbox, mistake):
     assert [KEY in result.out + result.err for result in results] == [False] * len(results)
     kept = [path for path in agent.folder.rglob("*") if path.is_file() and path.name != "config.ini"]
     assert [path.name for path in kept if KEY.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("padding", ["=", "=="])
+def test_a_key_in_base64_on_its_own_line_is_not_shown_as_an_options_name(agent, outbox, padding):
+    key = "UExBTlRFRC05ZjNhNzdjMWU1ZDI"
+    agent.configure(f"[source:s]\n{REST}{key}{padding}\n")
+    results = [
+        outbox(*words) for words in (["check", "--offline"], ["collect"], ["status"], ["preview", "s"])
+    ]
+    assert "config.ini:14  [source:s]: unknown option. Known: attributes" in results[0].out
+    assert "Its name is not shown: it may be a key" in results[0].out
+    shown = "".join(result.out + result.err for result in results).casefold()
+    assert [key[start : start + 8] for start in range(20) if key[start : start + 8].casefold() in shown] == []
+    kept = [path for path in agent.folder.rglob("*") if path.is_file() and path.name != "config.ini"]
+    assert [path.name for path in kept if key.casefold().encode() in path.read_bytes().lower()] == []
 
 
 @pytest.mark.parametrize("to", [f"s3://u:{KEY}@b", f"https://u:{KEY}@h/b", f"{KEY}"])
