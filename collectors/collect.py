@@ -47,7 +47,7 @@ class Notes:
         self._more = 0
 
     def __call__(self, text: str) -> None:
-        """Take one sentence more; one that is there already is no other."""
+        """Take one more sentence; the same one counts once."""
         if text in self._kept:
             return
         if len(self._kept) < self._most:

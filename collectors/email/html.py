@@ -119,7 +119,7 @@ def _feed(parser: HTMLParser, html: str, check_time: CheckTime) -> None:
         for start in range(0, len(html), _PIECE_CHARS):
             check_time()
             parser.feed(html[start : start + _PIECE_CHARS])
-        # Not closed: what an unfinished tag at the end could tell is no row, and may take very long.
+        # Not closed: an unfinished tag at the end never holds a row, and parsing it may take very long.
     except AssertionError as error:
         raise BadMessageError("its HTML cannot be read") from error
 

@@ -46,7 +46,7 @@ class BadMessageError(Exception):
 
 
 class Part(NamedTuple):
-    """A part of a message that is no container: `name` is empty where it has none.
+    """A part of a message that holds no further parts: `name` is empty where it has none.
 
     `nested` is how many messages it is inside of, below the one that was received; `flow` says whether a
     space at a line's end is a line end that means nothing (RFC 3676), and "delsp" that the space goes too.
@@ -75,7 +75,7 @@ class Part(NamedTuple):
     def codec(self, content: bytes) -> str:
         """Return the name of the codec that the charset means; BadMessageError for one that is unknown.
 
-        ISO 8859-1 with bytes that are no letters there is Windows' cp1252, as in HTML.
+        ISO 8859-1 with control bytes in it is read as Windows' cp1252, as browsers do.
         """
         try:
             codec = codecs.lookup(self.charset or "utf-8").name
@@ -95,7 +95,7 @@ def parse_headers(head: bytes) -> Message:
 
 
 def parse_parts(data: bytes, check_time: CheckTime) -> list[Part]:
-    """Return every part of a message that is no container, those of messages inside it included."""
+    """Return every part of a message that holds no further parts, those of messages inside it included."""
     if data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n") > MAX_LINES:
         raise BadMessageError(f"the message has more than {MAX_LINES:,} lines")
     limited = _Headers(message_factory=_Count().message)

@@ -110,8 +110,8 @@ class Files:
                 portion = Portion()
                 portion.add(Rejected(shorten(f"{file.name} cannot be read: it {error.message}", 500), raw))
                 yield reading.page(portion, start.place, done=False, refused=True)
-        except OSError:
-            return  # gone, or held open: the error says that it was not read
+        except (OSError, SwappedError):
+            return  # gone, exchanged or held open: the error says that it was not read
 
     def reread(self, raw: str) -> Record | Rejected | None:
         """Return what a rejected row is now, under a section that was corrected."""
@@ -122,7 +122,7 @@ class Files:
         return self._mapping.reread(raw)
 
     def _file(self, file: Found, memory: Memory, there: set[str], window: Window | None) -> Iterator[Page]:
-        kind_of(file.name, self._options)  # nothing is opened that is no table by its name
+        kind_of(file.name, self._options)  # nothing is opened that by its name cannot be a table
         key = self._key(file)
         if memory.is_known(file, key):
             return

@@ -142,7 +142,7 @@ def _is_folder(looks: os.stat_result) -> bool:
 
 
 class SwappedError(Exception):
-    """What was found is no longer there as it was: a link, a pipe, another file, or the same one changed."""
+    """Something else stands where a file was found: a link, a pipe, another file, or the same one changed."""
 
 
 def _looks_in(folder: Path, found: os.stat_result | None) -> list[tuple[str, os.stat_result]]:

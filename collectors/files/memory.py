@@ -134,13 +134,14 @@ class Memory:
         if scope is None:
             scope = self._scopes[match.file] if match.file not in there else self._free_scope(there, now)
         done = match.done and match.length == found.size
+        is_known = match.done or Place(match.offset, match.line) != Place()  # else nothing of it was read
         return Start(
             scope,
             Place(match.offset, match.line),
             done,
             match.order,
             match.late and self._is_late(found, key),
-            match.file if match.file != found.name and match.file in there else "",
+            match.file if is_known and match.file != found.name and match.file in there else "",
         )
 
     def _is_late(self, found: Found, key: str) -> bool:

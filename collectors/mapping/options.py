@@ -9,6 +9,8 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal, NamedTuple, Self
 
+import jmespath
+from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from collectors.collector import SourceOptions
@@ -72,6 +74,16 @@ def plain(text: str) -> str:
     """Return a column's name without its quotes, tidied."""
     text = text.strip()
     return tidy(text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text)
+
+
+def checked_path(text: str) -> str:
+    """Return a JMESPath expression; ValueError says what is wrong with it. An empty text is none."""
+    try:
+        if text:
+            jmespath.compile(text)
+    except JMESPathError as error:
+        raise ValueError(f"is not a JMESPath expression: {str(error).splitlines()[0]}") from error
+    return text
 
 
 def _factor(text: str, item: str) -> Decimal:

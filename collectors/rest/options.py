@@ -14,12 +14,10 @@ from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import jmespath
-from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, Field, model_validator
 
 from collectors.http.reach import Reach
-from collectors.mapping.options import MappingOptions
+from collectors.mapping.options import MappingOptions, checked_path
 from collectors.overlap import Overlap
 from outbox.config.options import Duration, Flag, Lines, Names, Reference, Size
 
@@ -53,15 +51,6 @@ def _checked_url(text: str) -> str:
         wrong = True
     if wrong or "@" in parts.netloc or parts.query or parts.fragment or not text.isprintable():
         raise ValueError("is no address: write https://host/path, without login; what follows ? is query")
-    return text
-
-
-def _checked_expression(text: str) -> str:
-    try:
-        if text:
-            jmespath.compile(text)
-    except JMESPathError as error:
-        raise ValueError(f"is no JMESPath expression: {str(error).splitlines()[0]}") from error
     return text
 
 
@@ -106,7 +95,7 @@ def _checked_networks(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Url = Annotated[str, AfterValidator(_checked_url)]
-Expression = Annotated[str, AfterValidator(_checked_expression)]
+Expression = Annotated[str, AfterValidator(checked_path)]
 
 
 class RestOptions(MappingOptions):

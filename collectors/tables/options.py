@@ -3,11 +3,9 @@
 import codecs
 from typing import Annotated, Literal, Self
 
-import jmespath
-from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, Field, model_validator
 
-from collectors.mapping.options import ColumnNames, MappingOptions, parse_column
+from collectors.mapping.options import ColumnNames, MappingOptions, checked_path, parse_column
 
 HEADER, VALUE = "@header", "@value"
 DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
@@ -30,15 +28,6 @@ def _checked_encoding(name: str) -> str:
     return "utf-8" if found.name in ("utf-8", "utf-8-sig") else found.name
 
 
-def _checked_path(text: str) -> str:
-    try:
-        if text:
-            jmespath.compile(text)
-    except JMESPathError as error:
-        raise ValueError(f"is no JMESPath expression: {str(error).splitlines()[0]}") from error
-    return text
-
-
 class TableOptions(MappingOptions):
     """The options of every source that reads CSV, JSON or workbooks."""
 
@@ -59,7 +48,7 @@ class TableOptions(MappingOptions):
         1, description="CSV, workbook: the header's line; 0: none, columns are named 1, 2, 3."
     )
     sheet: str = Field("", description="Workbook: the sheet's name; empty: the first visible one.")
-    records: Annotated[str, AfterValidator(_checked_path)] = Field(
+    records: Annotated[str, AfterValidator(checked_path)] = Field(
         "", description="JSON: where in the document the list of objects is, as JMESPath."
     )
     wide: ColumnNames = Field(

@@ -18,7 +18,7 @@ CLOCK_LIMIT = timedelta(minutes=5)
 """A clock further off is worth a warning; from 15 minutes on S3 refuses."""
 _LOOKED_AT = 100
 _LATEST_SENT = """
-SELECT id, object_key FROM batches WHERE status = 'sent' AND store = ? ORDER BY id DESC LIMIT 100
+SELECT id, object_key FROM batches WHERE status = 'sent' AND store = ? ORDER BY id DESC LIMIT ?
 """
 
 
@@ -46,7 +46,7 @@ def _vanished(config: Config) -> Iterator[Finding]:
         root = folder_of(config.upload.to)
         gone = [
             batch
-            for batch, key in database.rows(_LATEST_SENT, (config.upload.to,))
+            for batch, key in database.rows(_LATEST_SENT, (config.upload.to, _LOOKED_AT))
             if not (root / key).exists()
         ]
     if gone:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import msgspec
 
-from collectors.collector import Collector, Context, Rereads, SourceOptions, Window
+from collectors.collector import Collector, Context, Rereads, Window
 from outbox.config.options import SecretRef
 from outbox.errors import OutboxError, PermanentError
 from outbox.record import Page, Record, Rejected
@@ -48,8 +48,6 @@ class Lent:
 
 class Screened:
     """A collector whose pages and errors are looked at before anybody else sees them."""
-
-    Options = SourceOptions
 
     def __init__(self, collector: Collector, lent: Lent) -> None:
         self._collector = collector

@@ -650,3 +650,31 @@ def test_a_folder_exchanged_for_a_link_between_two_looks_is_not_looked_into(
 
     monkeypatch.setattr(files_found, "_looks_in", exchanging)
     assert [name for name, _ in source.collect(recursive="yes")] == []
+
+
+def test_a_bad_file_that_is_exchanged_before_its_beginning_is_kept_stops_nothing(
+    source, tmp_path, monkeypatch
+):
+    bad = source.write("a.csv", "nothing,of,this\n1,2,3\n")
+    source.write("b.csv", HEADER + line(1))
+    start = Memory.start
+
+    def exchanging(memory, found, *given, **more):
+        if found.name == "a.csv" and not bad.is_symlink():
+            bad.unlink()
+            bad.symlink_to(tmp_path)
+        return start(memory, found, *given, **more)
+
+    monkeypatch.setattr(Memory, "start", exchanging)
+    assert source.collect() == [("b.csv", 2)]
+    assert "a.csv has no column" in source.error.message
+    assert source.rejected == []
+
+
+def test_a_copy_of_a_bad_file_is_not_called_known(source):
+    source.write("a.csv", "nothing,of,this\n1,2,3\n")
+    source.collect()
+    source.write("b.csv", "nothing,of,this\n1,2,3\n4,5,6\n")
+    source.collect()
+    assert source.notes == []
+    assert [each.reason.split()[0] for each in source.rejected] == ["a.csv", "b.csv"]

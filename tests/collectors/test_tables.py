@@ -339,7 +339,7 @@ def test_a_workbook_keeps_its_types():
         ({"delimiter": '"'}, "is no delimiter"),
         ({"encoding": "klingon"}, "is no encoding"),
         ({"encoding": "hex"}, "is no encoding"),
-        ({"records": "a["}, "is no JMESPath"),
+        ({"records": "a["}, "is not a JMESPath"),
         ({"wide": "*"}, "wide needs @value"),
         ({"values": "t: @value"}, "are columns of wide tables"),
         ({"header": -1}, "greater than or equal to 0"),
