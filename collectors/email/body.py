@@ -40,7 +40,7 @@ Judge = Callable[[Sequence[str], list[list[str]]], Judgement]
 """Tells of a header and lines that have as many cells whether they are rows of that table."""
 
 
-class Columns(NamedTuple):
+class RequiredColumns(NamedTuple):
     """The columns that a table must have, those of the entity among them; with `wide` every one may count."""
 
     needed: frozenset[str]
@@ -69,7 +69,7 @@ def tells_a_quote(text: str) -> bool:
 
 
 def text_tables(
-    text: str, columns: Columns, delimiter: str, judge: Judge, check_time: CheckTime
+    text: str, columns: RequiredColumns, delimiter: str, judge: Judge, check_time: CheckTime
 ) -> list[Found]:
     """Return every table in a text: a header, and the lines behind it to the first that is not a row.
 
@@ -103,7 +103,7 @@ class _Table:
 class _Lines:
     """Takes the lines of a text one by one."""
 
-    def __init__(self, columns: Columns, sign: str, judge: Judge) -> None:
+    def __init__(self, columns: RequiredColumns, sign: str, judge: Judge) -> None:
         self.tables: list[_Table] = []
         self.passed: list[Found] = []
         self._columns = columns

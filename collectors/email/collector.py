@@ -24,7 +24,7 @@ from collectors.email.message import BadMessageError, CheckTime
 from collectors.email.options import STREAM, EmailOptions
 from collectors.email.server import Server, Summary, UnreadableError, logged_in
 from collectors.email.tables import Claim, Fetched, MessageTables, read_envelope, rejected
-from collectors.mapping.columns import Mapping as ColumnMapping
+from collectors.mapping.columns import Columns
 from collectors.portion import Portion
 from outbox.errors import DataError
 from outbox.record import Page, Record, Rejected
@@ -70,7 +70,7 @@ class Email:
         self._options = options
         self._context = context
         self._monotonic = monotonic
-        self._mapping = ColumnMapping(options, zone=zone, source=context.source, stream="rows")
+        self._mapping = Columns(options, zone=zone, source=context.source, stream="rows")
         self._claim = Claim(options)
         self._tables = MessageTables(options, self._mapping, context.note)
         meaning = f"{options.meaning()}{self._mapping.fingerprint}"
@@ -88,7 +88,7 @@ class Email:
                     yield msgspec.structs.replace(page, scope=scope)
 
     def reread(self, raw: str) -> Record | Rejected | None:
-        """Return what a rejected row is under this configuration; see Mapping.reread."""
+        """Return what a rejected row is under this configuration; see Columns.reread."""
         return self._mapping.reread(raw)
 
     def _folder(

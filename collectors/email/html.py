@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import NamedTuple
 
-from collectors.email.body import Columns, Found, tells_a_quote
+from collectors.email.body import Found, RequiredColumns, tells_a_quote
 from collectors.email.message import BadMessageError, CheckTime
 from collectors.email.style import Sheet, Style, declarations, is_doubtful, is_zero
 from collectors.mapping.options import tidy
@@ -104,7 +104,7 @@ _BREAKS = str.maketrans("", "", "\u00ad\u200b\u2060\ufeff")
 _MISPLACED = "has a hidden or struck element that another one ends"
 
 
-def html_tables(html: str, columns: Columns, check_time: CheckTime) -> list[Found]:
+def html_tables(html: str, columns: RequiredColumns, check_time: CheckTime) -> list[Found]:
     """Return every table with a row that holds all the needed columns, from that row on."""
     if len(html) > MAX_HTML_CHARS:
         raise BadMessageError(f"its HTML has more than {MAX_HTML_CHARS:,} characters")
@@ -263,7 +263,7 @@ class _Grid:
                 self._spans[column] = cell.rows - 1
             row.cells.append("" if number else " ".join("".join(cell.parts).translate(_BREAKS).split()))
 
-    def found(self, columns: Columns) -> Found | None:
+    def found(self, columns: RequiredColumns) -> Found | None:
         """Return the table from its header on; None where no row is that header."""
         for start, header in enumerate(self.rows):
             names = [tidy(cell) for cell in header.cells]
@@ -278,7 +278,7 @@ class _Grid:
         return None
 
 
-def _problem(row: _Row, names: Sequence[str], columns: Columns, *, is_header: bool) -> str:
+def _problem(row: _Row, names: Sequence[str], columns: RequiredColumns, *, is_header: bool) -> str:
     """Why a row is not read; empty where nothing is wrong in the columns that are needed."""
     if not any(row.cells):
         return ""

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any, NamedTuple
 
-from collectors.email.body import Columns, Found, Judge, Judgement, text_tables
+from collectors.email.body import Found, Judge, Judgement, RequiredColumns, text_tables
 from collectors.email.html import html_tables
 from collectors.email.message import (
     MAX_TEXT_CHARS,
@@ -22,7 +22,7 @@ from collectors.email.message import (
 )
 from collectors.email.options import EmailOptions
 from collectors.email.verdict import is_signed_by, signed_domains
-from collectors.mapping.columns import Mapping, hearing
+from collectors.mapping.columns import Columns, hearing
 from collectors.tables.lines import Place, Row
 from collectors.tables.table import Table, kind_of
 from outbox.errors import PermanentError, shorten
@@ -122,14 +122,14 @@ class Fetched(NamedTuple):
 class MessageTables:
     """Reads the tables of the messages of one source; `note` takes a sentence on what is passed over."""
 
-    def __init__(self, options: EmailOptions, mapping: Mapping, note: Callable[[str], None]) -> None:
+    def __init__(self, options: EmailOptions, mapping: Columns, note: Callable[[str], None]) -> None:
         self._options = options
         self._in_body = options.model_copy(update={"format": "csv", "header": 1})
         self._mapping = mapping
         self._note = note
         self._patterns = [pattern.lower() for pattern in options.attachments]
         needed = frozenset(name for name in mapping.needed if not name.startswith("@"))
-        self._columns = Columns(needed, frozenset(mapping.entity), bool(options.wide))
+        self._columns = RequiredColumns(needed, frozenset(mapping.entity), bool(options.wide))
 
     def __call__(self, message: Fetched, check_time: CheckTime) -> Rows | None:
         """Return what the rows of a message's tables become; None where it has none that is meant.

@@ -19,7 +19,7 @@ from pydantic import Field
 from collectors.collector import Context, SourceOptions, Window
 from collectors.files.folder import Folder, Found, SwappedError, open_found, refused
 from collectors.files.memory import Memory, Prefix, Read, Start
-from collectors.mapping.columns import Mapping as Mapped
+from collectors.mapping.columns import Columns
 from collectors.mapping.options import MappingOptions
 from collectors.mapping.times import Order
 from collectors.portion import Portion
@@ -58,7 +58,7 @@ class Files:
         self._options = options
         self._context = context
         self._zone = options.timezone or context.timezone
-        self._mapping = Mapped(options, zone=self._zone, source=context.source)
+        self._mapping = Columns(options, zone=self._zone, source=context.source)
         self._folder = Folder(
             Path(options.path),
             options.pattern,

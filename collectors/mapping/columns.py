@@ -12,8 +12,7 @@ Invariants:
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from collections.abc import Mapping as Row
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
@@ -35,12 +34,15 @@ MAX_SHOWN_COLUMNS = 300
 MAX_KNOWN_KEYS = 20_000
 NOT_KEPT = "it was not kept as a row that can be read again: mend the source, and have it collected anew"
 
-Hears = Callable[["Mapping", dict[str, Any], Record | Rejected | None], None]
+Row = Sequence[Any] | Mapping[str, Any]
+"""A row: its cells in the order of the columns, or by their names."""
+
+Hears = Callable[["Columns", dict[str, Any], Record | Rejected | None], None]
 hearing: ContextVar[Hears | None] = ContextVar("hearing", default=None)
 """Who hears of every row and what it became, under every mapping that is bound in this context: preview."""
 
 
-class Mapping:
+class Columns:
     """What a section says about its columns, ready for the tables of one source.
 
     `zone` is that of times without one; `stream` is used where the section names none.
@@ -126,7 +128,7 @@ class _Plan(NamedTuple):
 class RowMapper:
     """Maps the rows of one table."""
 
-    def __init__(self, mapping: Mapping, columns: Sequence[str], order: Order | None = None) -> None:
+    def __init__(self, mapping: Columns, columns: Sequence[str], order: Order | None = None) -> None:
         self._mapping = mapping
         self._empty = mapping.empty
         self._order = order
@@ -147,9 +149,7 @@ class RowMapper:
         self._units: dict[tuple[str, ...], dict[str, str]] = {}
         self._hears = hearing.get()
 
-    def __call__(
-        self, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any]
-    ) -> Record | Rejected | None:
+    def __call__(self, row: Row, origin: dict[str, Any]) -> Record | Rejected | None:
         """Return the row's record, or why it has none; None for a row without any value.
 
         A row is its cells in the order of the columns, or cells by name, where a missing one is empty.
@@ -160,9 +160,9 @@ class RowMapper:
             self._hears(self._mapping, self._by_column(row), found)
         return found
 
-    def _mapped(self, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any]) -> Record | Rejected | None:
+    def _mapped(self, row: Row, origin: dict[str, Any]) -> Record | Rejected | None:
         try:
-            if isinstance(row, Row):
+            if isinstance(row, Mapping):
                 cells = row if row.keys() <= self._known else self._respelt(row)
                 return self._record(cells.get, self._by_name, origin)
             if self._fits(row):
@@ -174,7 +174,7 @@ class RowMapper:
         except ValueError as error:
             return self.reject(str(error), row, origin)
 
-    def _respelt(self, row: Row[str, Any]) -> Row[str, Any]:
+    def _respelt(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a row whose needed cells are under the names of `bind`, however its own keys are spelt."""
         cells = dict(row)
         for key in [key for key in row if key not in self._known]:
@@ -190,7 +190,12 @@ class RowMapper:
         return cells
 
     def reject(
-        self, reason: str, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any], *, is_row: bool = True
+        self,
+        reason: str,
+        row: Row,
+        origin: dict[str, Any],
+        *,
+        is_row: bool = True,
     ) -> Rejected:
         """Return the row as rejected, with where it stands and what `reread` needs.
 
@@ -303,7 +308,7 @@ class RowMapper:
         extra = len(row) - len(self._columns)
         return not extra or (extra > 0 and not any(map(self._is_there, row[-extra:])))
 
-    def _plan(self, keys: Row[str, Any]) -> _Plan:
+    def _plan(self, keys: Mapping[str, Any]) -> _Plan:
         mapping = self._mapping
         return _Plan(
             entity=[(name, keys[name]) for name in mapping.entity],
@@ -312,16 +317,16 @@ class RowMapper:
             attributes=[(column, keys[column.column]) for column in mapping.attributes],
         )
 
-    def _by_column(self, row: Sequence[Any] | Row[str, Any]) -> dict[str, Any]:
+    def _by_column(self, row: Row) -> dict[str, Any]:
         """The row by its columns' names; of two columns of one name there is none."""
-        if isinstance(row, Row):
+        if isinstance(row, Mapping):
             return {self._tidied.get(name, name): row.get(name) for name in self._shown | dict.fromkeys(row)}
         return {self._columns[number]: row[number] for number in self._once if number < len(row)}
 
-    def _raw(self, row: Sequence[Any] | Row[str, Any], origin: dict[str, Any], *, is_row: bool) -> str:
+    def _raw(self, row: Row, origin: dict[str, Any], *, is_row: bool) -> str:
         """Everything of the row, so that a mapping of other columns can read it; else what is needed."""
-        if not is_row or not (isinstance(row, Row) or self._fits(row)):
-            if isinstance(row, Row):
+        if not is_row or not (isinstance(row, Mapping) or self._fits(row)):
+            if isinstance(row, Mapping):
                 return _json({"origin": origin, "cells": kept(dict(row))})[:MAX_RAW_BYTES]
             own = row[self._added :] if is_row else row
             return _json({"origin": origin, "cells": [kept(cell) for cell in own]})[:MAX_RAW_BYTES]

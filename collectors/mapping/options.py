@@ -123,7 +123,7 @@ def _split(value: object) -> object:
 
 
 Items = Annotated[tuple[str, ...], BeforeValidator(_split), PlainSerializer(", ".join)]
-Columns = Annotated[Items, AfterValidator(_checked_columns)]
+ColumnList = Annotated[Items, AfterValidator(_checked_columns)]
 ColumnNames = Annotated[Items, AfterValidator(_checked_names)]
 
 
@@ -145,10 +145,10 @@ class MappingOptions(SourceOptions):
         description="Which of two hours is meant when clocks go back; in_order: as the rows before say.",
     )
     finer_times: Finer = Field("reject", description="What becomes of times finer than a microsecond.")
-    values: Annotated[Columns, AfterValidator(_one_at_least)] = Field(
+    values: Annotated[ColumnList, AfterValidator(_one_at_least)] = Field(
         description="our_name: Their column [unit], a number; (text), (json) keep such; * 0.001 multiplies."
     )
-    attributes: Columns = Field((), description="Columns kept as context, likewise; text unless (number).")
+    attributes: ColumnList = Field((), description="Columns kept as context, likewise; text unless (number).")
     decimal: Literal[".", ","] = Field(".", description="What parts the decimals of numbers in text.")
     thousands: Literal["", ".", ",", "'", "space"] = Field(
         "", description="What parts the thousands: . , ' or space; empty: nothing may."

@@ -51,7 +51,7 @@ class Rest:
         return _Round(self._options, self._context, rows, bookmarks.get("", "")).pages()
 
     def reread(self, raw: str) -> Record | Rejected | None:
-        """Return what a rejected record is under this configuration; see Mapping.reread."""
+        """Return what a rejected record is under this configuration; see Columns.reread."""
         return Rows(self._options, self._context).reread(raw)
 
 

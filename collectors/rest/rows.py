@@ -18,7 +18,7 @@ from jmespath.exceptions import JMESPathError
 from collectors.collector import Context
 from collectors.exact_json import Refused
 from collectors.mapping.cells import restored
-from collectors.mapping.columns import NOT_KEPT, Mapping
+from collectors.mapping.columns import NOT_KEPT, Columns
 from collectors.mapping.options import tidy
 from collectors.rest.answer import keys_of
 from collectors.rest.options import RestOptions
@@ -34,7 +34,7 @@ class Rows:
 
     def __init__(self, options: RestOptions, context: Context) -> None:
         zone = options.timezone or context.timezone
-        self._mapping = Mapping(options, zone=zone, source=context.source, stream="records")
+        self._mapping = Columns(options, zone=zone, source=context.source, stream="records")
         self.read_time = self._mapping.read_time
         self._mapped = self._mapping.bind(self._mapping.needed)
         self._origin = {"url": without_secrets(options.url)}

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from collectors.collector import Context, SourceOptions, Window
 from collectors.exact_json import Refused
-from collectors.mapping.columns import Mapping as ColumnMapping
+from collectors.mapping.columns import Columns
 from collectors.mapping.options import plain, tidy
 from collectors.mapping.times import Order
 from collectors.overlap import is_ahead
@@ -59,7 +59,7 @@ class Sql:
         self._context = context
         self._zone = options.timezone or context.timezone
         stream = options.table.rpartition(".")[2].strip('"[]`') or "rows"
-        self._mapping = ColumnMapping(options, zone=self._zone, source=context.source, stream=stream)
+        self._mapping = Columns(options, zone=self._zone, source=context.source, stream=stream)
 
     def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
         """Yield the rows since the bookmark, or with a window those whose bookmark lies in those days."""
@@ -73,7 +73,7 @@ class Sql:
             )
 
     def reread(self, raw: str) -> Record | Rejected | None:
-        """Return what a rejected row is under this configuration; see Mapping.reread."""
+        """Return what a rejected row is under this configuration; see Columns.reread."""
         return self._mapping.reread(raw)
 
     def _order(self, mark: Mark) -> Order | None:
@@ -100,7 +100,7 @@ class _Reader:
         self,
         options: SqlOptions,
         context: Context,
-        mapping: ColumnMapping,
+        mapping: Columns,
         reading: "Reading",
         order: Order | None,
     ) -> None:
@@ -258,7 +258,7 @@ class _Reader:
                 )
                 yield Rejected(reason, f"bookmark {shown(mark.value)}")
 
-    def _require_columns(self, mapping: ColumnMapping) -> None:
+    def _require_columns(self, mapping: Columns) -> None:
         """Raise PermanentError that names the columns which are configured and missing, or there twice."""
         names = [column.name for column in self._columns]
         known = {tidy(name).casefold() for name in names}

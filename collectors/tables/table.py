@@ -12,8 +12,7 @@ Invariants:
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from collections.abc import Mapping as ByName
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -21,7 +20,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from collectors.exact_json import Refused
-from collectors.mapping.columns import Mapping, RowMapper
+from collectors.mapping.columns import Columns, RowMapper
 from collectors.mapping.numbers import printable
 from collectors.mapping.options import plain, tidy
 from collectors.mapping.times import Order
@@ -113,9 +112,9 @@ class Table:
     stream: IO[bytes]
     name: str
     options: TableOptions
-    mapping: Mapping
-    origin: ByName[str, Any] = field(default_factory=dict)
-    extra: ByName[str, Any] = field(default_factory=dict)
+    mapping: Columns
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
     place: Place = START
     order: Order | None = None
     waits: bool = False
@@ -402,7 +401,7 @@ def _has_lone_returns(stream: IO[bytes], quote: str) -> bool:
     return end is not None and end[0] == b"\r"
 
 
-def _without(values: Sequence[str], found: ByName[str, Any]) -> str:
+def _without(values: Sequence[str], found: Mapping[str, Any]) -> str:
     shown = ", ".join(printable(name)[:60] for name in list(found)[:MAX_NAMED_KEYS]) or "no key"
     return f"none of {', '.join(values)} is there, but {shown}"
 
@@ -447,5 +446,5 @@ def _name(cell: Any) -> str:
     return "" if cell is None or isinstance(cell, Refused) else str(cell)
 
 
-def _is_blank(cells: Sequence[Any] | ByName[str, Any]) -> bool:
+def _is_blank(cells: Sequence[Any] | Mapping[str, Any]) -> bool:
     return all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from collectors.collect import Source
-from collectors.mapping.columns import Mapping, hearing
+from collectors.mapping.columns import Columns, hearing
 from outbox.errors import OutboxError, PermanentError
 from outbox.reasons import kind_of
 from outbox.record import Entry, Page, Record, Rejected
@@ -69,7 +69,7 @@ class Sample:
         self.error: OutboxError | None = None
         self.is_cut = False
         self.said: list[str] = []
-        self.mappings: list[Mapping] = []
+        self.mappings: list[Columns] = []
         self._claims: list[list[Record]] = []
         self._rows: dict[int, dict[str, Any]] = {}
         self._source = source
@@ -106,7 +106,7 @@ class Sample:
         self.unchanged += self._unchanged(judged.entries)
         self.rejected += judged.rejected
 
-    def _hear(self, mapping: Mapping, row: dict[str, Any], found: Record | Rejected | None) -> None:
+    def _hear(self, mapping: Columns, row: dict[str, Any], found: Record | Rejected | None) -> None:
         if mapping not in self.mappings:
             self.mappings.append(mapping)
         if isinstance(found, Record) and len(self._rows) < 10 * MAX_EXAMINED:

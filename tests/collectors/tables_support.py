@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import openpyxl
 
-from collectors.mapping.columns import Mapping
+from collectors.mapping.columns import Columns
 from collectors.tables.options import TableOptions
 from collectors.tables.table import Table
 from outbox.record import Record, Rejected
@@ -21,7 +21,7 @@ GOOD_FILE = HEADER + ROW
 def read(content, name="t.csv", *, place=None, extra=None, waits=False, **options):
     """Return the records, the rejected and the last place of a table."""
     given = TableOptions(**{**GIVEN, **options})
-    mapping = Mapping(given, zone=ZoneInfo("Europe/Helsinki"), source="s")
+    mapping = Columns(given, zone=ZoneInfo("Europe/Helsinki"), source="s")
     stream = io.BytesIO(content.encode() if isinstance(content, str) else content)
     more = {"place": place} if place else {}
     table = Table(stream, name, given, mapping, origin={"file": name}, extra=extra or {}, waits=waits, **more)

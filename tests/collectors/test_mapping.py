@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from collectors.mapping.columns import NOT_KEPT, Mapping
+from collectors.mapping.columns import NOT_KEPT, Columns
 from collectors.mapping.options import Column, MappingOptions, parse_column, split_items
 from outbox.errors import PermanentError
 from outbox.record import MAX_RAW_BYTES, Page, Record, Rejected
@@ -33,7 +33,7 @@ def options(**changes):
 
 
 def mapping(**changes):
-    return Mapping(options(**changes), zone=HELSINKI, source="orders", stream="rows")
+    return Columns(options(**changes), zone=HELSINKI, source="orders", stream="rows")
 
 
 COLUMNS = ["OrderNo", "LineNo", "Changed", "Qty", "Unit price", "Remark"]
@@ -60,7 +60,7 @@ def cell(value, spec="v: V", **changes):
 
 
 def moment(value, form="iso", zone=HELSINKI):
-    found = Mapping(
+    found = Columns(
         options(entity="", time="T", time_format=form, values="v: V"), zone=zone, source="s"
     ).bind(["T", "V"])([value, 1], {})
     return found.observed_at if isinstance(found, Record) else found.reason
@@ -290,7 +290,7 @@ def test_the_hour_that_comes_twice_is_refused_unless_it_has_an_offset():
 
 
 def test_a_time_of_several_columns_is_put_together():
-    maps = Mapping(options(entity="", time="Day, Hour", time_format="%d.%m.%Y %H:%M", values="v: V"), zone=HELSINKI, source="s").bind(["Day", "Hour", "V"])  # fmt: skip
+    maps = Columns(options(entity="", time="Day, Hour", time_format="%d.%m.%Y %H:%M", values="v: V"), zone=HELSINKI, source="s").bind(["Day", "Hour", "V"])  # fmt: skip
     expected = datetime(2026, 11, 23, 3, 6, tzinfo=UTC)
     for day, hour in [
         ("23.11.2026", "05:06"),
@@ -377,7 +377,7 @@ def test_columns_are_compared_without_what_cannot_be_seen():
         "quantity": 1,
         "price": 2,
     }
-    decomposed = Mapping(options(values="Stückzahl"), zone=HELSINKI, source="s")
+    decomposed = Columns(options(values="Stückzahl"), zone=HELSINKI, source="s")
     assert decomposed.bind(["OrderNo", "LineNo", "Changed", "Stu\u0308ckzahl"])(
         ["A", "1", "1.1.2026 00:00", "1"], {}
     )
@@ -408,10 +408,10 @@ def test_typed_cells_survive_being_rejected():
     cells = [1, 2.5, Decimal("0.10"), True, None, datetime(2026, 1, 1, tzinfo=UTC), date(2026, 1, 1), time(1, 2), timedelta(seconds=1.5), b"\x00", {"a": [Decimal("1.0")]}]  # fmt: skip
     columns = [f"c{number}" for number in range(len(cells))]
     given = options(entity="", time="T", time_format="iso", values="X", attributes=", ".join(columns))
-    maps = Mapping(given, zone=HELSINKI, source="s")
+    maps = Columns(given, zone=HELSINKI, source="s")
     row = dict(zip(columns, cells, strict=True)) | {"X": "bad", "T": "2026-01-01"}
     rejected = maps.bind(list(row))(row, {})
-    mended = Mapping(given.model_copy(update={"values": ("X (text)",)}), zone=HELSINKI, source="s")
+    mended = Columns(given.model_copy(update={"values": ("X (text)",)}), zone=HELSINKI, source="s")
     expected = maps.bind(list(row))(row | {"X": 1}, {})
     assert mended.reread(rejected.raw) == msgspec.structs.replace(expected, values={"X": "bad"})
 

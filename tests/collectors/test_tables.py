@@ -11,7 +11,7 @@ import pytest
 import python_calamine
 from pydantic import ValidationError
 
-from collectors.mapping.columns import Mapping
+from collectors.mapping.columns import Columns
 from collectors.tables import json as tables_json
 from collectors.tables import lines as tables_lines
 from collectors.tables import workbook as tables_excel
@@ -161,7 +161,7 @@ def _places(content, name):
     stream = io.BytesIO(content.encode() if isinstance(content, str) else content)
     return [
         outcome.place
-        for outcome in Table(stream, name, given, Mapping(given, zone=ZoneInfo("UTC"), source="s"))
+        for outcome in Table(stream, name, given, Columns(given, zone=ZoneInfo("UTC"), source="s"))
     ]
 
 
