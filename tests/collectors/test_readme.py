@@ -1,6 +1,5 @@
-"""The guide is true: its example runs, its section is valid, its table names every option."""
+"""The guides are true: the example runs, the sections are valid, the tables name every option."""
 
-import json
 import re
 from configparser import ConfigParser
 from datetime import UTC, datetime
@@ -11,12 +10,19 @@ import pytest
 
 import collectors
 from collectors.collector import Collector, Context, SourceOptions, Window
-from collectors.open_meteo.collector import OpenMeteo
 from collectors.registry import kinds, load
 from outbox.errors import PermanentError, TransientError
 from tests.collectors.loopback import reply
 
-README = (Path(collectors.__file__).parent / "README.md").read_text(encoding="utf-8")
+FOLDER = Path(collectors.__file__).parent
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
+OWN = sorted(name for name, point in kinds().items() if point.dist.name == "snowflake-datapipe")
+PAGES = {
+    name: (FOLDER / name / "README.md").read_text(encoding="utf-8") for name in (*OWN, "mapping", "tables")
+}
+SECTIONS = [
+    (name, section) for name in PAGES for section in re.findall(r"```ini\n(.*?)```", PAGES[name], re.DOTALL)
+]
 
 
 def block(language):
@@ -74,38 +80,43 @@ def test_the_example_is_short():
     assert max(map(len, lines)) <= 110
 
 
-def test_the_section_is_valid():
-    parser = ConfigParser(interpolation=None)
-    parser.read_string(block("ini"))
-    options = OpenMeteo.Options(**parser["source:weather"])
-    assert len(options.places) == 2
-
-
-def test_every_option_is_in_the_table():
-    section = README.partition("\n## Open-Meteo\n")[2].partition("\n## ")[0]
-    table = "\n".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| `"))
-    named = set(re.findall(r"`(\w+)`", table))
-    assert named == (OpenMeteo.Options.model_fields.keys() - SourceOptions.model_fields.keys()) | {"timezone"}
-
-
 def test_the_attribution_is_there():
-    assert "Weather data by Open-Meteo.com, CC BY 4.0" in README
-    assert json.loads('"commercial use needs an API key"') in README
+    assert "Weather data by Open-Meteo.com, CC BY 4.0" in PAGES["open_meteo"]
+    assert "commercial use needs an API key" in PAGES["open_meteo"]
 
 
-@pytest.mark.parametrize("section", re.findall(r"```ini\n(.*?)```", README, re.DOTALL))
+@pytest.mark.parametrize("kind", OWN)
+def test_the_page_of_a_kind_shows_a_section_of_it(kind):
+    shown = [section for name, section in SECTIONS if name == kind]
+    assert any(re.search(rf"(?m)^collector += {kind}$", section) for section in shown)
+
+
+@pytest.mark.parametrize("section", [section for _name, section in SECTIONS])
 def test_every_section_that_is_shown_is_valid(section):
     parser = ConfigParser(interpolation=None)
     parser.read_string(section)
+    assert parser.sections()
     for name in parser.sections():
         given = dict(parser[name])
         assert load(given["collector"]).Options.model_validate(given)
 
 
-@pytest.mark.parametrize(
-    "kind", [name for name, point in kinds().items() if point.dist.name == "snowflake-datapipe"]
-)
-def test_every_option_of_every_kind_is_in_a_table(kind):
-    table = "\n".join(line.split("|")[1] for line in README.splitlines() if line.startswith("| `"))
+@pytest.mark.parametrize("kind", OWN)
+def test_the_tables_of_a_kind_name_its_options_and_no_others(kind):
+    own = named(PAGES[kind])
     options = load(kind).Options.model_fields.keys() - SourceOptions.model_fields.keys()
-    assert options - set(re.findall(r"`(\w+)`", table)) == set()
+    assert own - {"timezone"} <= options
+    assert options <= own | named(PAGES["mapping"]) | named(PAGES["tables"])
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_every_option_says_what_it_is(kind):
+    for name, field in load(kind).Options.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+        assert len(field.description) <= 96, name
+
+
+def named(page):
+    table = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    return set(re.findall(r"`(\w+)`", table))

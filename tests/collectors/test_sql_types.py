@@ -1,4 +1,4 @@
-"""The table of types in collectors/sql/README.md, each row of it tried on the server that it is about."""
+"""The table of types in collectors/sql/types.md, each row of it tried on the server that it is about."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from outbox.errors import PermanentError
 from outbox.record.page import normalise_page
 from tests.collectors.sql_database import Cluster, File, Maria, sql
 
-README = (Path(collectors.sql.__file__).parent / "README.md").read_text(encoding="utf-8")
+TYPES = (Path(collectors.sql.__file__).parent / "types.md").read_text(encoding="utf-8")
 BEFORE = {
     "PostgreSQL": ["CREATE TYPE mood AS ENUM ('high', 'low')", "SET TimeZone = 'Asia/Tokyo'"],
     "MySQL and MariaDB": ["SET time_zone = '+02:00', sql_mode = ''"],
@@ -28,7 +28,7 @@ class Number(str):
 
 def rows(server):
     """(type, what a cell holds, value, time, entity) of each row of a server's table, as it is written."""
-    section = README.partition(f"\n## {server}\n")[2].partition("\n## ")[0]
+    section = TYPES.partition(f"\n## {server}\n")[2].partition("\n## ")[0]
     lines = [line.strip("|").split(" | ") for line in section.splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in line] for line in lines]
 
