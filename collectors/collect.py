@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from collectors.collector import Window
+from outbox.backfills import Backfill
+from outbox.bookmarks import Bookmark
 from outbox.errors import Exit, LoginRefusedError, OutboxError
 from outbox.machine.disk import require_room
 from outbox.record import Page
 from outbox.refusals import Login, Refusals
 from outbox.runs import Counts, counts, recorded
-from outbox.store import Backfill, Bookmark, Outbox
+from outbox.store import Outbox
 
 MAX_NOTES = 5
 """So many sentences of a source are shown after a collect."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from outbox.agent_id import make_agent_id, short
 from outbox.checksums import row_checksum
 from outbox.database import Database
 from outbox.errors import DataError, PermanentError, SchemaError
@@ -15,13 +16,10 @@ from outbox.record import timestamp
 from outbox.sequences import SALVAGE, next_unsealed
 from outbox.witness import Witnessed, read_witness, write_witness
 
-_INSERT = """
-INSERT INTO agents (id, agent_id, customer, site, host, first_sequence, since, reason, checksum)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_AGENTS = """
+AGENT_ROWS = """
 SELECT id, agent_id, customer, site, host, first_sequence, since, reason, checksum FROM agents ORDER BY id
 """
+"""Every identity, its last two columns being why it was made and the checksum of all before it."""
 
 SALVAGED = ".salvaged"
 """What the name of a database ends with while a salvage makes it."""
@@ -57,8 +55,7 @@ def make_database(
 
     def fill(database: Database) -> None:
         upgrade(database, now=now)
-        agent_id = f"{token()}-{1:012d}"
-        agent = Agent(agent_id, customer, site, fingerprint(), 1, timestamp(now()))
+        agent = Agent(make_agent_id(token(), 1), customer, site, fingerprint(), 1, timestamp(now()))
         with database.transaction():
             add_agent(database, 1, agent, "made")
 
@@ -81,7 +78,7 @@ def renew(
         before = agents(database)
         previous, first = before[max(before)], next_unsealed(database)
         agent = previous._replace(
-            agent_id=f"{token()}-{first:012d}",
+            agent_id=make_agent_id(token(), first),
             host=fingerprint(),
             first_sequence=first,
             since=max(timestamp(now()), previous.since),
@@ -102,7 +99,7 @@ def require_own(database: Database) -> None:
     known, sealed = read_witness(database.path), next_unsealed(database) - 1
     if known and all(known.agent_id != each.agent_id for each in agents(database).values()):
         raise DataError(
-            f"{database.path} does not know agent {known.agent_id[:8]}, which had sealed up to sequence "
+            f"{database.path} does not know agent {short(known.agent_id)}, which had sealed up to sequence "
             f"{known.last_sequence:,} here: it was made anew, or put back from an old backup",
             hint="put the latest database back, if there is one; else: outbox agent renew. What the sources "
             "still have is read again",
@@ -131,18 +128,27 @@ def agent_by_id(database: Database, agent_id: str) -> Agent:
 
 def agents(database: Database) -> dict[int, Agent]:
     """Return every identity by its id, all of them whole; SchemaError where there is none."""
-    rows = database.execute(_AGENTS)
+    rows = database.execute(AGENT_ROWS)
     if not rows:
         raise SchemaError(f"{database.path} has no agent: it was never finished")
-    for *columns, checksum in rows:
-        if row_checksum(*columns) != checksum:
+    known = {}
+    for number, *columns, reason, checksum in rows:
+        agent = Agent(*columns)
+        if row_checksum(number, *columns, reason) != checksum:
             raise DataError(
-                f"{database.path} is damaged: the row of agent {columns[1]} was altered", hint=SALVAGE
+                f"{database.path} is damaged: the row of agent {agent.agent_id} was altered", hint=SALVAGE
             )
-    return {row[0]: Agent(*row[1:7]) for row in rows}
+        known[number] = agent
+    return known
 
 
 def add_agent(database: Database, number: int, agent: Agent, reason: Reason) -> None:
     """Insert the row of an identity."""
     row = (number, *agent, reason)
-    database.execute(_INSERT, (*row, row_checksum(*row)))
+    database.execute(
+        """
+        INSERT INTO agents (id, agent_id, customer, site, host, first_sequence, since, reason, checksum)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (*row, row_checksum(*row)),
+    )

@@ -27,6 +27,11 @@ class Batch(NamedTuple):
     ndjson_bytes: int
 
     @property
+    def span(self) -> tuple[int, int]:
+        """Its first and its last sequence."""
+        return self.first_sequence, self.last_sequence
+
+    @property
     def records(self) -> int:
         """How many records it holds."""
         return self.last_sequence - self.first_sequence + 1

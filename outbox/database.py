@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import apsw
 
+from outbox.agent_id import short
 from outbox.errors import (
     DataError,
     DiskFullError,
@@ -190,7 +191,7 @@ def _require_ours(path: Path) -> None:
         if known := read_witness(path):
             raise PermanentError(
                 f"there is no database at {path}, and there was one: its witness knows that agent "
-                f"{known.agent_id[:8]} had sealed up to sequence {known.last_sequence:,}",
+                f"{short(known.agent_id)} had sealed up to sequence {known.last_sequence:,}",
                 hint="put outbox.db back from a backup, then run: outbox agent renew; without a backup: "
                 "outbox init, then outbox agent renew",
             )

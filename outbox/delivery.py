@@ -24,7 +24,9 @@ from outbox.database import Database
 from outbox.errors import DataError, OutboxError
 from outbox.line import FORMAT, FORMATS, LOST, line_builder, lost_body
 from outbox.object_name import SUFFIX
-from outbox.record import MAX_RAW_BYTES, timestamp
+from outbox.record import timestamp
+from outbox.rejected import reject_lost
+from outbox.runs import count_object
 from outbox.sequences import last_sequence, next_unsealed, require_tiled
 from outbox.witness import Witnessed, write_witness
 
@@ -44,10 +46,6 @@ SELECT id, agent_id, first_sequence, last_sequence, object_key, ndjson_sha256, a
 FROM batches WHERE id = ? AND status = 'sealed'
 """
 _DROP_VOIDED = "DELETE FROM batches WHERE id = ?"
-_REJECT_LOST = """
-INSERT INTO rejected (source, reason, digest, raw, first_at, last_at) VALUES (?, ?, ?, ?, ?5, ?5)
-ON CONFLICT DO UPDATE SET count = count + 1, last_at = excluded.last_at
-"""
 _KNOWN = "SELECT cast(record_id AS BLOB), cast(source AS BLOB) FROM outbox WHERE sequence = ?"
 _SEALED_ON = "SELECT substr(sealed_at, 1, 10) FROM batches WHERE id = ?"
 _COUNT_SEALED = "SELECT count(*) FROM batches WHERE status = 'sealed'"
@@ -74,10 +72,8 @@ WHERE id = ? AND object_key = ? AND status = 'sealed'
 _MARK = """
 UPDATE outbox SET status = 'sent', batch_id = ? WHERE sequence BETWEEN ? AND ? AND status = 'pending'
 """
-_COUNT = "UPDATE runs SET objects = objects + 1, sent = sent + ? WHERE id = ?"
 _COUNT_ROWS = "SELECT count(*) FROM outbox WHERE sequence BETWEEN ? AND ?"
 _STATUS = "SELECT status FROM batches WHERE id = ?"
-_COUNT_RESENT = "UPDATE runs SET objects = objects + 1 WHERE id = ?"
 _CONFIRMED = """
 SELECT id, agent_id, format, encoding, first_sequence, last_sequence, object_key, ndjson_sha256, ndjson_bytes,
   CASE status WHEN 'sent' THEN store END
@@ -144,11 +140,11 @@ class Delivery:
     def seal_again(self, batch: Batch, reason: str) -> Sealed | None:
         """Void a sealed batch and seal its range as it is now; None when it was sent or voided meanwhile."""
         agent = agent_by_id(self._database, batch.agent_id)
-        lines, lost = self._lines(FORMAT, agent, batch.first_sequence, batch.last_sequence)
+        lines, lost = self._lines(FORMAT, agent, *batch.span)
         encoding = batch.encoding if batch.encoding in SUFFIX else "none"
         made = self._make(agent, batch.first_sequence, lines, encoding)
         with self._database.transaction():
-            require_tiled(self._database, batch.id, batch.first_sequence, batch.last_sequence)
+            require_tiled(self._database, batch.id, *batch.span)
             self._database.execute(_VOID, (timestamp(self._now()), reason, batch.id))
             if self._database.changes() == 0:
                 return None
@@ -166,7 +162,7 @@ class Delivery:
         agent = agent_by_id(self._database, batch.agent_id)
         if not self._is_named_rightly(batch, agent):
             raise DataError(f"the row of batch {batch.id} is damaged: its name is not that of what it holds")
-        lines, _ = self._lines(batch.format, agent, batch.first_sequence, batch.last_sequence)
+        lines, _ = self._lines(batch.format, agent, *batch.span)
         ndjson = b"".join(lines)
         if hashlib.sha256(ndjson).digest() != batch.ndjson_sha256:
             raise DataError(
@@ -189,11 +185,11 @@ class Delivery:
                 if self._database.value(_STATUS, (batch.id,)) not in (None, "sent"):
                     raise DataError(f"batch {batch.id} is neither sealed nor sent: its row is damaged")
                 return False
-            self._database.execute(_MARK, (batch.id, batch.first_sequence, batch.last_sequence))
+            self._database.execute(_MARK, (batch.id, *batch.span))
             marked = self._database.changes()
-            if marked != batch.records and marked != self._database.value(_COUNT_ROWS, batch[4:6]):
+            if marked != batch.records and marked != self._database.value(_COUNT_ROWS, batch.span):
                 raise DataError(f"batch {batch.id} has {batch.records} records; {marked} rows were pending")
-            self._database.execute(_COUNT, (batch.records, run_id))
+            count_object(self._database, run_id, records=batch.records)
         return True
 
     def note_failure(self, batch: Batch, error: OutboxError, *, doubted: bool = False) -> None:
@@ -205,14 +201,14 @@ class Delivery:
         """Return the batch with this number, object key or address; None where there is none."""
         for *row, store in self._database.execute(_CONFIRMED, (which,)):
             batch = Batch(*row)
-            texts = self._database.value(_TEXTS, (batch.first_sequence, batch.last_sequence))
+            texts = self._database.value(_TEXTS, batch.span)
             return Confirmed(batch, store, int(texts))
         return None
 
     def count_resent(self, run_id: int) -> None:
         """Count an object that was put again with the run that did it; its batch was sent and stays so."""
         with self._database.transaction():
-            self._database.execute(_COUNT_RESENT, (run_id,))
+            count_object(self._database, run_id)
 
     def is_doubted(self, batch: Batch) -> bool:
         """Return whether a store said that it keeps other bytes as this batch's object than it was sent."""
@@ -221,9 +217,8 @@ class Delivery:
     def _is_named_rightly(self, batch: Batch, agent: Agent) -> bool:
         """Whether the batch's key is the one that its seal gave it: the rest of the row tells which."""
         date, digest = self._database.value(_SEALED_ON, (batch.id,)) or "", batch.ndjson_sha256.hex()
-        span = (batch.first_sequence, batch.last_sequence)
         known = batch.encoding in SUFFIX and batch.format in FORMATS
-        return known and batch.object_key == object_key(agent, date, span, digest, batch.encoding)
+        return known and batch.object_key == object_key(agent, date, batch.span, digest, batch.encoding)
 
     def _next(self) -> int:
         return next_unsealed(self._database)
@@ -239,10 +234,8 @@ class Delivery:
         batch_id = self._database.value(_SEAL, (*made.row, made.moment))
         for record in lost:
             raw = (record.body or b"").decode(errors="replace")
-            digest = hashlib.sha256(b"%d" % record.sequence).digest()[:16]
-            reason = f"sequence {record.sequence}: {LOST}"
-            row = (record.source, reason, digest, raw[:MAX_RAW_BYTES], made.moment)
-            self._database.execute(_REJECT_LOST, row)
+            name, reason = b"%d" % record.sequence, f"sequence {record.sequence}: {LOST}"
+            reject_lost(self._database, record.source, reason, raw, name, made.moment)
         return Sealed(Batch(batch_id, *made.row), made.ndjson, tuple(lost))
 
     def _lines(

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple, Self
 
+from outbox.agent_id import begins
+
 SUFFIX = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 _ENCODING = {suffix: encoding for encoding, suffix in SUFFIX.items()}
 # No = above data/: who may put below one customer's folder must not be taken for another customer there.
@@ -36,14 +38,12 @@ class ObjectName(NamedTuple):
             return None
         above, customer, site, agent, date, first, last, digest, suffix = found.groups()
         name = cls(above, customer, site, agent, date, int(first), int(last), digest, _ENCODING[suffix])
-        start = agent.partition("-")[2]
-        begins = int(start) if start.isdecimal() else 0
-        return name if 0 < begins <= name.first_sequence <= name.last_sequence else None
+        return name if 0 < name.begins <= name.first_sequence <= name.last_sequence else None
 
     @property
     def begins(self) -> int:
         """The first sequence of its agent, as the agent's own name says."""
-        return int(self.agent_id.partition("-")[2])
+        return begins(self.agent_id)
 
     @property
     def folder(self) -> str:

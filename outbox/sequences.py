@@ -4,27 +4,14 @@ Invariant: neither is read from one place of the file alone. A counter, a row or
 others was damaged, and is refused before a number is given twice or a range is left out.
 """
 
+from collections.abc import Iterator
+from typing import Literal
+
 from outbox.database import Database
 from outbox.errors import DataError
 
 SALVAGE = "outbox agent renew --salvage makes a sound database of what can be read"
-MISSING_ROWS = """
-SELECT before + 1, sequence - 1 FROM (
-  SELECT sequence, lag(sequence, 1, ?1 - 1) OVER (ORDER BY sequence) AS before
-  FROM outbox WHERE sequence BETWEEN ?1 AND ?2)
-WHERE sequence > before + 1
-UNION ALL
-SELECT coalesce(max(sequence), ?1 - 1) + 1, ?2 FROM outbox WHERE sequence BETWEEN ?1 AND ?2
-HAVING coalesce(max(sequence), ?1 - 1) < ?2
-"""
-"""The stretches from ?1 to ?2 of which the ledger has no row: first and last sequence of each."""
 
-_GIVEN = """
-SELECT
-  coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0),
-  coalesce((SELECT max(sequence) FROM outbox), 0),
-  coalesce((SELECT max(last_sequence) FROM batches), 0)
-"""
 # By id, which is the table's own order: the highest range as an index knows it, and the latest row.
 _LATEST = """
 SELECT id, coalesce(cast(first_sequence AS INTEGER), 0), coalesce(cast(last_sequence AS INTEGER), 0),
@@ -43,12 +30,25 @@ SELECT
 """
 
 
+def given(database: Database) -> tuple[int, int, int]:
+    """Return the last number that was given, as the counter, the rows and the batches say; 0 for none."""
+    counter, row, batch = database.execute(
+        """
+        SELECT
+          coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0),
+          coalesce((SELECT max(sequence) FROM outbox), 0),
+          coalesce((SELECT max(last_sequence) FROM batches), 0)
+        """
+    )[0]
+    return counter, row, batch
+
+
 def last_sequence(database: Database) -> int:
     """Return the last number that was given, to a row that may be forgotten; DataError where it is in doubt.
 
     A row goes only after a batch has held it, so the counter is never ahead of both, nor behind.
     """
-    counter, row, batch = database.execute(_GIVEN)[0]
+    counter, row, batch = given(database)
     if counter != max(row, batch):
         raise DataError(
             f"{database.path} is damaged: its counter says that sequence {counter} was given last, its "
@@ -70,6 +70,24 @@ def next_unsealed(database: Database) -> int:
                 hint=SALVAGE,
             )
     return int(highest + 1 if latest else database.value(_BEGINNING))
+
+
+def missing(
+    database: Database, table: Literal["outbox", "bodies"], first: int, last: int
+) -> Iterator[tuple[int, int]]:
+    """Yield the stretches between two sequences, both included, of which a table has no row."""
+    yield from database.rows(
+        f"""
+        SELECT before + 1, sequence - 1 FROM (
+          SELECT sequence, lag(sequence, 1, ?1 - 1) OVER (ORDER BY sequence) AS before
+          FROM {table} WHERE sequence BETWEEN ?1 AND ?2)
+        WHERE sequence > before + 1
+        UNION ALL
+        SELECT coalesce(max(sequence), ?1 - 1) + 1, ?2 FROM {table} WHERE sequence BETWEEN ?1 AND ?2
+        HAVING coalesce(max(sequence), ?1 - 1) < ?2
+        """,  # noqa: S608 - one of two names
+        (first, last),
+    )
 
 
 def require_tiled(database: Database, batch: int, first: int, last: int) -> None:

@@ -8,11 +8,11 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import apsw
 
-from outbox.agents import require_own
+from outbox.agent_id import begins
+from outbox.agents import AGENT_ROWS, require_own
 from outbox.audit.finding import Finding, span
 from outbox.audit.texts import kept_batches, kept_bodies, next_up, orphans, sealed
 from outbox.checksums import row_checksum
@@ -20,7 +20,7 @@ from outbox.database import Database, translated
 from outbox.errors import DataError
 from outbox.migrate import migrations
 from outbox.object_name import ObjectName
-from outbox.sequences import MISSING_ROWS, SALVAGE
+from outbox.sequences import SALVAGE, given, missing
 
 _QUICK = """
 SELECT i.quick_check FROM sqlite_schema AS s, pragma_quick_check(s.name) AS i
@@ -28,14 +28,6 @@ WHERE s.type = 'table' AND s.name <> 'bodies' AND i.quick_check <> 'ok'
 """
 _THOROUGH = "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"
 _SCHEMA = "SELECT name, type, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
-_AGENTS = """
-SELECT id, agent_id, customer, site, host, first_sequence, since, reason, checksum FROM agents ORDER BY id
-"""
-_COUNTERS = """
-SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0),
-  coalesce((SELECT max(sequence) FROM outbox), 0),
-  coalesce((SELECT max(last_sequence) FROM batches), 0)
-"""
 _TILES = """
 SELECT id, first_sequence, before, other FROM (
   SELECT id, first_sequence, lag(id) OVER w AS other,
@@ -50,15 +42,6 @@ _TAIL = """
 SELECT coalesce(
   (SELECT max(last_sequence) + 1 FROM batches WHERE status IN ('sealed', 'sent')),
   (SELECT min(first_sequence) FROM agents), 1)
-"""
-_MISSING_BODIES = """
-SELECT before + 1, sequence - 1 FROM (
-  SELECT sequence, lag(sequence, 1, ?1 - 1) OVER (ORDER BY sequence) AS before
-  FROM bodies WHERE sequence BETWEEN ?1 AND ?2)
-WHERE sequence > before + 1
-UNION ALL
-SELECT coalesce(max(sequence), ?1 - 1) + 1, ?2 FROM bodies WHERE sequence BETWEEN ?1 AND ?2
-HAVING coalesce(max(sequence), ?1 - 1) < ?2
 """
 _ROWS_WITHIN = "SELECT count(*) FROM outbox WHERE sequence BETWEEN ? AND ?"
 _MISMARKED = """
@@ -91,7 +74,7 @@ FROM bookmarks AS k LEFT JOIN backfills AS f ON f.id = k.backfill_id
 def audit_database(database: Database, *, deep: bool) -> Iterator[Finding]:
     """Yield whatever is wrong with the database alone; `deep` reads every body that is kept, too."""
     yield from _identity(database)  # before the snapshot: the witness may only be older than what it sees
-    with _snapshot(database):
+    with database.snapshot():
         yield from _guarded(_quick if not deep else _thorough, database)
         for check in (
             _schema,
@@ -110,15 +93,6 @@ def audit_database(database: Database, *, deep: bool) -> Iterator[Finding]:
     if deep:
         yield from _guarded(kept_bodies, database)
         yield from _guarded(kept_batches, database)
-
-
-@contextmanager
-def _snapshot(database: Database) -> Iterator[None]:
-    database.execute("BEGIN")
-    try:
-        yield
-    finally:
-        database.execute("ROLLBACK")
 
 
 def _guarded(check: Callable[[Database], Iterator[Finding]], database: Database) -> Iterator[Finding]:
@@ -164,7 +138,7 @@ def _schema(database: Database) -> Iterator[Finding]:
 
 def _agents(database: Database) -> Iterator[Finding]:
     before = 0
-    for *row, checksum in database.rows(_AGENTS):
+    for *row, checksum in database.rows(AGENT_ROWS):
         agent_id, first = row[1], row[5]
         if row_checksum(*row) != checksum:
             yield Finding(
@@ -172,7 +146,7 @@ def _agents(database: Database) -> Iterator[Finding]:
                 f"The row of agent {agent_id} is not what was stored: its checksum is wrong. Nothing is "
                 "collected or sent until it is mended.",
             )
-        if agent_id[17:] != f"{first:012d}" or first < before:
+        if begins(agent_id) != first or first < before:
             yield Finding(
                 "agent",
                 f"Agent {agent_id} has first sequence {first:,}, which its name and its predecessor deny: "
@@ -182,7 +156,7 @@ def _agents(database: Database) -> Iterator[Finding]:
 
 
 def _counter(database: Database) -> Iterator[Finding]:
-    counter, row, batch = database.execute(_COUNTERS)[0]
+    counter, row, batch = given(database)
     if counter != max(row, batch):
         yield Finding(
             "counter",
@@ -254,16 +228,16 @@ def _marks(database: Database) -> Iterator[Finding]:
 
 
 def _unsent(database: Database) -> Iterator[Finding]:
-    counter, row, _ = database.execute(_COUNTERS)[0]
+    counter, row, _ = given(database)
     tail = (database.value(_TAIL), max(counter, row))
     for region in [*database.execute(_UNSENT), tail]:
-        for first, last in database.rows(MISSING_ROWS, region):
+        for first, last in missing(database, "outbox", *region):
             yield Finding(
                 "row-missing",
                 f"The ledger lacks {span(first, last)}, and no store has confirmed an object that holds "
                 "them: these records are lost.",
             )
-        for first, last in database.rows(_MISSING_BODIES, region):
+        for first, last in missing(database, "bodies", *region):
             if database.value(_ROWS_WITHIN, (first, last)):
                 yield Finding(
                     "body-missing",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from outbox.agent_id import begins, is_agent_id, make_agent_id
 from outbox.agents import Agent, Reason, add_agent, agents
 from outbox.batch import Batch, Limits, object_key
 from outbox.checksums import row_checksum
@@ -160,7 +161,10 @@ class Build:
         connection = self._database.connection
         connection.create_scalar_function("row_checksum", row_checksum)
         connection.create_scalar_function("is_named", self._is_named)
-        known = {row[1]: (Agent(*row[1:7]), row[7], row[0]) for row in execute(_AGENTS)}
+        known = {}
+        for number, *columns, reason in execute(_AGENTS):
+            agent = Agent(*columns)
+            known[agent.agent_id] = (agent, reason, number)
         for agent, _, _ in known.values():
             self._place = Place(agent.customer, agent.site)
         execute(_GOOD_BATCHES)
@@ -191,13 +195,13 @@ class Build:
     def _add_agents(self, known: dict[str, tuple[Agent, Reason, int]]) -> None:
         """The agents that can be read, and those that batches or the witness name; one began with 1."""
         names = {name for (name,) in self._database.execute("SELECT DISTINCT agent_id FROM batches")}
-        if self._witnessed and _is_agent_id(self._witnessed.agent_id):
+        if self._witnessed and is_agent_id(self._witnessed.agent_id):
             names.add(self._witnessed.agent_id)
-        if 1 not in {int(name[17:]) for name in (*names, *known)}:
-            names.add(f"{self._token()}-{1:012d}")
+        if 1 not in {begins(name) for name in (*names, *known)}:
+            names.add(make_agent_id(self._token(), 1))
         earliest = self._database.value(_EARLIEST, (self._moment,))
         for name in names - known.keys():
-            agent = Agent(name, *self._place, fingerprint(), int(name[17:]), earliest)
+            agent = Agent(name, *self._place, fingerprint(), begins(name), earliest)
             known[name] = (agent, "restored", 0)
         ordered = sorted(known.values(), key=lambda each: (each[0].first_sequence, each[2]))
         for number, (agent, reason, _) in enumerate(ordered, start=1):
@@ -256,7 +260,7 @@ class Build:
     def _renew(self, sealed: int) -> Agent:
         known, first = agents(self._database), sealed + 1
         since = max([self._moment, *(each.since for each in known.values())])
-        agent = Agent(f"{self._token()}-{first:012d}", *self._place, fingerprint(), first, since)
+        agent = Agent(make_agent_id(self._token(), first), *self._place, fingerprint(), first, since)
         add_agent(self._database, max(known) + 1, agent, "salvaged")
         return agent
 
@@ -270,7 +274,3 @@ class Build:
             if first < begin and first <= last:
                 yield first, min(begin - 1, last)
             first = max(first, end + 1)
-
-
-def _is_agent_id(text: str) -> bool:
-    return len(text) == 29 and text[16] == "-" and text[17:].isdecimal() and text.isascii()

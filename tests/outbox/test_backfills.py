@@ -2,9 +2,9 @@
 
 import pytest
 
+from outbox.bookmarks import Bookmark
 from outbox.errors import TransientError
 from outbox.record import Page
-from outbox.store import Bookmark
 from tests.support.agent import record
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from outbox.errors import PermanentError
 from outbox.record import Record, Rejected
-from outbox.rejected import RejectedInputs, retry
+from outbox.rejected import RejectedInputs
 from outbox.runs import recorded
 from tests.support.agent import record
 
@@ -21,7 +21,7 @@ def reject(agent, *raws, reason="'x' is not a number", source="weather"):
 
 def read_again(agent, number, found):
     with recorded(agent.database, "retry", "weather", now=agent.clock) as run_id:
-        added = retry(agent.outbox, number, lambda _raw: found, run_id=run_id)
+        added = agent.outbox.retry(number, lambda _raw: found, run_id=run_id)
     counts = agent.database.execute(
         "SELECT new, unchanged, rejected, reasons FROM runs WHERE id = ?", (run_id,)
     )
@@ -154,5 +154,5 @@ def test_the_raw_text_is_what_is_read_again(agent):
         return Record(stream="s", entity="e", observed_at=agent.clock(), values={"raw": raw})
 
     with recorded(agent.database, "retry", "weather", now=agent.clock) as run_id:
-        retry(agent.outbox, 1, reread, run_id=run_id)
+        agent.outbox.retry(1, reread, run_id=run_id)
     assert seen == ["the raw text"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from outbox.agents import make_database, renew
+from outbox.bookmarks import Bookmark
 from outbox.database import Database
 from outbox.delivery import Delivery, Limits
 from outbox.health import Expected, examine
@@ -16,7 +17,7 @@ from outbox.health_source import HealthSource, UploadKey
 from outbox.record import Page, Record, Rejected
 from outbox.retry import Retry
 from outbox.runs import recorded
-from outbox.store import Bookmark, Outbox
+from outbox.store import Outbox
 from tests.snowflake.stand_in import LANDS_AFTER, PREFIX, Object, Warehouse
 from uploader.compression import decompress
 from uploader.directory import DirectoryStore

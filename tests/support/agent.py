@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from outbox.agents import make_database
+from outbox.bookmarks import Bookmark
 from outbox.database import Database
 from outbox.delivery import Batch, Delivery, Limits
 from outbox.record import Page, Record
 from outbox.runs import recorded
-from outbox.store import Added, Bookmark, Outbox
+from outbox.store import Added, Outbox
 
 START = datetime(2026, 11, 23, 2, tzinfo=UTC)
 LIMITS = Limits(max_records=1_000, max_bytes=1_000_000)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outbox.agent_id import short
 from outbox.agents import current_agent
 from outbox.audit.finding import span
 from outbox.cli.app import WHEN_WRONG, ConfigOption, app, config_path, now, tell
@@ -61,7 +62,7 @@ def renew(
         elsewhere = before.host != fingerprint()
         reason: agents.Reason = "moved" if moved else "cloned" if elsewhere else "restored"
         after = agents.renew(database, reason, now=now)
-    tell(f"Renewed  agent {after.agent_id[:8]} ({reason}), formerly {before.agent_id[:8]}")
+    tell(f"Renewed  agent {short(after.agent_id)} ({reason}), formerly {short(before.agent_id)}")
     tell(f"         from sequence {after.first_sequence:,} on")
     tell("Next  outbox collect")
 
@@ -83,7 +84,7 @@ def _salvage(path: Path, customer: str, site: str) -> None:
         tell("Finished  a salvage that was interrupted")
     for source in done.unmarked:
         tell(f"Anew      {source} is read from its beginning: its bookmark could not be read")
-    tell(f"Renewed   agent {done.agent.agent_id[:8]}, from sequence {done.agent.first_sequence:,} on")
+    tell(f"Renewed   agent {short(done.agent.agent_id)}, from sequence {done.agent.first_sequence:,} on")
     if done.aside:
         tell(f"Aside     {done.aside}, as it was: keep it until head office has seen it")
     tell("Next  outbox audit, then outbox upload")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outbox import __version__
+from outbox.agent_id import short
 from outbox.agents import current_agent, require_own
 from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, open_database, tell
 from outbox.cli.commands.status import room_offline
@@ -117,7 +118,7 @@ def _database(config: Config) -> str:
         bytes_used = config.database.stat().st_size
         upgrade = "" if database.version == len(migrations()) else ", to be upgraded by the next collect"
         return (
-            f"{size(bytes_used)}, intact, agent {agent.agent_id[:8]}, schema {database.version}{upgrade}, "
+            f"{size(bytes_used)}, intact, agent {short(agent.agent_id)}, schema {database.version}{upgrade}, "
             f"SQLite {database.value(_SQLITE)}"
         )
 

@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from outbox.agent_id import short
 from outbox.agents import current_agent, make_database
 from outbox.cli.app import (
     SETTING_UP,
@@ -82,7 +83,7 @@ def init(
         make_database(settings.database, customer=settings.agent.customer, site=settings.agent.site, now=now)
         with Database.open(settings.database) as database:
             agent = current_agent(database)
-        tell(f"Made  {settings.database}   agent {agent.agent_id[:8]}, customer {agent.customer}")
+        tell(f"Made  {settings.database}   agent {short(agent.agent_id)}, customer {agent.customer}")
     if settings.upload.to.startswith("file:"):
         from uploader.directory import folder_of
 
@@ -215,7 +216,7 @@ def _existing(settings: Config, *, start_over: bool) -> None:
                 f"{settings.database} is {agent.customer} / {agent.site}'s, not {' / '.join(wanted)}'s",
                 hint="while nothing was ever sealed: outbox init --start-over",
             )
-        tell(f"Kept  {settings.database}   agent {agent.agent_id[:8]}, customer {agent.customer}")
+        tell(f"Kept  {settings.database}   agent {short(agent.agent_id)}, customer {agent.customer}")
         return
     if sealed:
         raise DataError(

@@ -15,7 +15,7 @@ from outbox.cli.app import WHEN_WRONG, ConfigOption, app, config_path, now, open
 from outbox.cli.text import age, number
 from outbox.config.file import OWN_SOURCE, Config, load
 from outbox.errors import ConfigError, Exit, PermanentError
-from outbox.rejected import RejectedInput, RejectedInputs, Reread, retry
+from outbox.rejected import RejectedInput, RejectedInputs, Reread
 
 if TYPE_CHECKING:
     from collectors.collect import Source
@@ -111,7 +111,7 @@ def _retry(outbox: "Outbox", source: "Source", numbers: list[int]) -> int:
     reread = _reread(source)
     with recorded(outbox.database, "retry", source.name, now=now) as run_id:
         for one in numbers:
-            retry(outbox, one, reread, run_id=run_id)
+            outbox.retry(one, reread, run_id=run_id)
     done = counts(outbox.database, run_id)
     say(
         f"{source.name}: {done.new:,} stored, {done.unchanged:,} already known or empty, "

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from outbox import __version__
+from outbox.agent_id import short
 from outbox.cli.app import EVERY_DAY, ConfigOption, app, config_path, now, open_database, tell
 from outbox.cli.expected import examined
 from outbox.cli.tables import block
@@ -70,7 +71,7 @@ def _show(config: Config, health: Health) -> None:
     agent = health.agent
     local = moment.astimezone(config.agent.timezone)
     who = (
-        f"{agent.customer} / {agent.site}   agent {agent.agent_id[:8]}   outbox {__version__}   "
+        f"{agent.customer} / {agent.site}   agent {short(agent.agent_id)}   outbox {__version__}   "
         f"{local:%a} {local.day} {local:%b %Y %H:%M %Z}"
     )
 
