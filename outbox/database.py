@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import apsw
 
@@ -44,6 +44,7 @@ _HEADER = b"SQLite format 3\x00"
 _FULL, _INCREMENTAL, _MEMORY = 2, 2, 2
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 
 class BusyError(TransientError):
@@ -77,8 +78,8 @@ class Database:
         return cls(path, connection, version)
 
     @classmethod
-    def create(cls, path: Path, fill: Callable[[Self], None]) -> None:
-        """Make a new database at `path`, let `fill` put its first rows in, and give it its name.
+    def create(cls, path: Path, fill: Callable[[Self], T]) -> T:
+        """Make a new database at `path`, let `fill` put its first rows in, and return what that returns.
 
         Whole or not at all: it is made under another name. PermanentError where `path` exists.
         """
@@ -91,11 +92,12 @@ class Database:
                 _require_pragma(connection, "auto_vacuum", _INCREMENTAL)  # only the very first statement can
                 _require_pragma(connection, "application_id", APPLICATION_ID)
                 _require_pragma(connection, "synchronous", _FULL)
-                fill(cls(path, connection, 0))
+                filled = fill(cls(path, connection, 0))
                 _require_pragma(connection, "journal_mode", "wal")  # else two first openings would race to it
             finally:
                 connection.close()
         _give_name(unfinished, path)
+        return filled
 
     def close(self) -> None:
         """Close the connection; the WAL file stays, so that no operator's read can lock the agent out."""

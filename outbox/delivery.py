@@ -45,8 +45,6 @@ INSERT INTO voided
 SELECT id, agent_id, first_sequence, last_sequence, object_key, ndjson_sha256, attempts, sealed_at, ?, ?
 FROM batches WHERE id = ? AND status = 'sealed'
 """
-_DROP_VOIDED = "DELETE FROM batches WHERE id = ?"
-_KNOWN = "SELECT cast(record_id AS BLOB), cast(source AS BLOB) FROM outbox WHERE sequence = ?"
 _SEALED_ON = "SELECT substr(sealed_at, 1, 10) FROM batches WHERE id = ?"
 _COUNT_SEALED = "SELECT count(*) FROM batches WHERE status = 'sealed'"
 _SEAL = """
@@ -79,12 +77,6 @@ SELECT id, agent_id, format, encoding, first_sequence, last_sequence, object_key
   CASE status WHEN 'sent' THEN store END
 FROM batches WHERE object_key = ?1 OR cast(id AS TEXT) = ?1 OR coalesce(store || '/', '') || object_key = ?1
 """
-_TEXTS = "SELECT count(*) FROM bodies WHERE sequence BETWEEN ? AND ?"
-_NOTE_FAILURE = """
-UPDATE batches SET attempts = attempts + 1, last_error = ?, doubted = doubted OR ?
-WHERE id = ? AND status = 'sealed'
-"""
-_DOUBTED = "SELECT doubted FROM batches WHERE id = ?"
 
 
 class Confirmed(NamedTuple):
@@ -148,7 +140,7 @@ class Delivery:
             self._database.execute(_VOID, (timestamp(self._now()), reason, batch.id))
             if self._database.changes() == 0:
                 return None
-            self._database.execute(_DROP_VOIDED, (batch.id,))
+            self._database.execute("DELETE FROM batches WHERE id = ?", (batch.id,))
             return self._commit(made, lost)
 
     def seal_gap(self, agent: Agent, first: int, last: int, limits: Limits) -> Batch:
@@ -195,13 +187,21 @@ class Delivery:
     def note_failure(self, batch: Batch, error: OutboxError, *, doubted: bool = False) -> None:
         """Keep with a batch why it could not be put, and for ever that it is doubted; it stays sealed."""
         with self._database.transaction():
-            self._database.execute(_NOTE_FAILURE, (error.message, doubted, batch.id))
+            self._database.execute(
+                """
+                UPDATE batches SET attempts = attempts + 1, last_error = ?, doubted = doubted OR ?
+                WHERE id = ? AND status = 'sealed'
+                """,
+                (error.message, doubted, batch.id),
+            )
 
     def confirmed(self, which: str) -> Confirmed | None:
         """Return the batch with this number, object key or address; None where there is none."""
         for *row, store in self._database.execute(_CONFIRMED, (which,)):
             batch = Batch(*row)
-            texts = self._database.value(_TEXTS, batch.span)
+            texts = self._database.value(
+                "SELECT count(*) FROM bodies WHERE sequence BETWEEN ? AND ?", batch.span
+            )
             return Confirmed(batch, store, int(texts))
         return None
 
@@ -212,7 +212,7 @@ class Delivery:
 
     def is_doubted(self, batch: Batch) -> bool:
         """Return whether a store said that it keeps other bytes as this batch's object than it was sent."""
-        return bool(self._database.value(_DOUBTED, (batch.id,)))
+        return bool(self._database.value("SELECT doubted FROM batches WHERE id = ?", (batch.id,)))
 
     def _is_named_rightly(self, batch: Batch, agent: Agent) -> bool:
         """Whether the batch's key is the one that its seal gave it: the rest of the row tells which."""
@@ -261,7 +261,9 @@ class Delivery:
 
     def _known(self, sequence: int) -> tuple[bytes, str]:
         """What the ledger says of a record that was damaged, be it true or not; empty where it has no row."""
-        rows = self._database.execute(_KNOWN, (sequence,))
+        rows = self._database.execute(
+            "SELECT cast(record_id AS BLOB), cast(source AS BLOB) FROM outbox WHERE sequence = ?", (sequence,)
+        )
         record_id, source = rows[0] if rows else (b"", b"")
         return record_id or b"", (source or b"").decode(errors="replace")
 

@@ -42,52 +42,23 @@ SELECT coalesce(
   (SELECT max(last_sequence) + 1 FROM batches),
   0)
 """
-_LAST_WAITING = "SELECT max(sequence) FROM outbox"
-# As the view `backlog` does, in steps: its GROUP BY alone would sort all that waits in memory.
-_WAITING = """
-SELECT source, count(*), sum(bytes), min(collected_at) FROM outbox
-WHERE status = 'pending' AND sequence BETWEEN ? AND ? GROUP BY source
-"""
 _NEXT = "SELECT min(sequence) FROM outbox WHERE sequence >= ?"
 _SENT_SINCE = """
 SELECT count(*), coalesce(sum(last_sequence - first_sequence + 1), 0) FROM batches WHERE sent_at >= ?
 """
-_LAST_SENT = "SELECT max(sent_at) FROM batches WHERE status = 'sent'"
-_LAST_SEQUENCE = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
-_FIRST_SEQUENCE = "SELECT min(first_sequence) FROM agents"
-_SENT = "SELECT coalesce(sum(last_sequence - first_sequence + 1), 0) FROM batches WHERE status = 'sent'"
 _LAST_RUN = """
 SELECT id, started_at FROM runs
 WHERE command = ? AND source = ? AND finished_at IS NOT NULL AND started_at <= ?
 ORDER BY id DESC LIMIT 1
 """
-_UNENDED = """
-SELECT count(*), max(started_at) FROM runs
-WHERE command = ? AND source = ? AND id > ? AND finished_at IS NULL AND started_at <= ?
-"""
 _LATEST_RUN = """
 SELECT command, source, started_at FROM runs WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT 1
 """
-_ARRIVALS = """
-SELECT started_at FROM runs
-WHERE command = 'collect' AND source = ?1 AND started_at <= ?2
-  AND (new > 0 OR rejected > 0 OR (?3 AND unchanged > 0))
-ORDER BY id DESC LIMIT 200
-"""
 _FIRST_RUN = "SELECT started_at FROM runs WHERE command = 'collect' AND source = ? ORDER BY id LIMIT 1"
 _ANY_COLLECT = "SELECT EXISTS (SELECT 1 FROM runs WHERE command = 'collect')"
-_BORN = "SELECT min(since) FROM agents"
 _CLOCK_OFFSET = """
 SELECT clock_offset_s FROM runs WHERE command = 'upload' AND clock_offset_s IS NOT NULL
 ORDER BY id DESC LIMIT 1
-"""
-_SOURCE = """
-SELECT max(CASE WHEN exit_code = 0 THEN finished_at END),
-  coalesce(sum(CASE WHEN started_at >= ?2 THEN new END), 0),
-  coalesce(sum(CASE WHEN started_at >= ?2 THEN unchanged END), 0),
-  coalesce(sum(CASE WHEN started_at >= ?2 THEN rejected END), 0),
-  max(newest)
-FROM runs WHERE command = 'collect' AND source = ?1 AND started_at <= ?3
 """
 _KNOWN_SOURCES = "SELECT DISTINCT source FROM runs WHERE command = 'collect' ORDER BY source"
 _PROBLEMS = "SELECT what, why, since, runs, exit_code FROM problems WHERE what <> 'backlog' ORDER BY since"
@@ -188,10 +159,12 @@ def _examine(database: Database, expected: Expected, moment: datetime) -> Health
     backlog = _backlog(database)
     oldest_waiting = min((oldest for *_, oldest in backlog.values()), default=None)
     objects, sent_24h = database.execute(_SENT_SINCE, (yesterday,))[0]
-    first = database.value(_FIRST_SEQUENCE)
-    last = database.value(_LAST_SEQUENCE) or first - 1
+    first = database.value("SELECT min(first_sequence) FROM agents")
+    last = database.value("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'") or first - 1
     waiting = sum(records for records, *_ in backlog.values())
-    sent = database.value(_SENT)
+    sent = database.value(
+        "SELECT coalesce(sum(last_sequence - first_sequence + 1), 0) FROM batches WHERE status = 'sent'"
+    )
     last_upload = database.execute(_LAST_RUN, ("upload", "", until))
     known = [row[0] for row in database.rows(_KNOWN_SOURCES)]
     sources = [
@@ -206,7 +179,7 @@ def _examine(database: Database, expected: Expected, moment: datetime) -> Health
         oldest_waiting=oldest_waiting,
         objects_24h=objects,
         sent_24h=sent_24h,
-        last_sent=_sound(database.value(_LAST_SENT)),
+        last_sent=_sound(database.value("SELECT max(sent_at) FROM batches WHERE status = 'sent'")),
         last_upload=_sound(last_upload[0][1]) if last_upload else None,
         first_sequence=first,
         last_sequence=last,
@@ -223,10 +196,17 @@ def _examine(database: Database, expected: Expected, moment: datetime) -> Health
 def _backlog(database: Database) -> dict[str, tuple[int, int, str]]:
     """How many records of each source wait, their bytes, and when the oldest was collected."""
     found: dict[str, tuple[int, int, str]] = {}
-    last = database.value(_LAST_WAITING) or 0
+    last = database.value("SELECT max(sequence) FROM outbox") or 0
     start = database.value(_NEXT, (database.value(_FIRST_WAITING),))
     while start is not None and start <= last:
-        for source, records, size, oldest in database.rows(_WAITING, (start, start + _STEP_ROWS - 1)):
+        # As the view `backlog` does, in steps: its GROUP BY alone would sort all that waits in memory.
+        for source, records, size, oldest in database.rows(
+            """
+            SELECT source, count(*), sum(bytes), min(collected_at) FROM outbox
+            WHERE status = 'pending' AND sequence BETWEEN ? AND ? GROUP BY source
+            """,
+            (start, start + _STEP_ROWS - 1),
+        ):
             before = found.get(source, (0, 0, oldest))
             found[source] = (before[0] + records, before[1] + size, min(before[2], oldest))
         start = database.value(_NEXT, (start + _STEP_ROWS,))
@@ -314,7 +294,17 @@ def _clock(database: Database, moment: datetime) -> Iterator[Problem]:
 
 
 def _source(database: Database, name: str, yesterday: str, until: str, waiting: int) -> SourceHealth:
-    last_good, new, unchanged, rejected, newest = database.execute(_SOURCE, (name, yesterday, until))[0]
+    last_good, new, unchanged, rejected, newest = database.execute(
+        """
+        SELECT max(CASE WHEN exit_code = 0 THEN finished_at END),
+          coalesce(sum(CASE WHEN started_at >= ?2 THEN new END), 0),
+          coalesce(sum(CASE WHEN started_at >= ?2 THEN unchanged END), 0),
+          coalesce(sum(CASE WHEN started_at >= ?2 THEN rejected END), 0),
+          max(newest)
+        FROM runs WHERE command = 'collect' AND source = ?1 AND started_at <= ?3
+        """,
+        (name, yesterday, until),
+    )[0]
     return SourceHealth(name, _sound(last_good), new, unchanged, rejected, _sound(newest), waiting)
 
 
@@ -372,14 +362,20 @@ def _silence(
     if rows:
         since, limit_s = datetime.fromisoformat(started_at), every_s * OVERDUE_INTERVALS
     else:
-        born = datetime.fromisoformat(database.value(_BORN))
+        born = datetime.fromisoformat(database.value("SELECT min(since) FROM agents"))
         since, written = born, expected.configured_at
         if written and born < written <= moment and database.value(_ANY_COLLECT):
             since = written  # beside others that run, it may be new
         limit_s = max(every_s * OVERDUE_INTERVALS, FIRST_RUN_S)
     if (moment - since).total_seconds() < limit_s:
         return None
-    unended, begun = database.execute(_UNENDED, (command, source, last, until))[0]
+    unended, begun = database.execute(
+        """
+        SELECT count(*), max(started_at) FROM runs
+        WHERE command = ? AND source = ? AND id > ? AND finished_at IS NULL AND started_at <= ?
+        """,
+        (command, source, last, until),
+    )[0]
     if unended == 1 and _sound(begun) and moment - datetime.fromisoformat(begun) < _LONGEST_RUN:
         return None  # it may well be under way
     return _Silence(source, since, bool(rows), every_s, unended)
@@ -449,7 +445,15 @@ def _stale(database: Database, expected: Expected, source: SourceHealth, moment:
 
 def _times(database: Database, source: str, until: str, *, read_again: bool) -> list[datetime]:
     """When something came from a source, latest first."""
-    rows = database.execute(_ARRIVALS, (source, until, read_again))
+    rows = database.execute(
+        """
+        SELECT started_at FROM runs
+        WHERE command = 'collect' AND source = ?1 AND started_at <= ?2
+          AND (new > 0 OR rejected > 0 OR (?3 AND unchanged > 0))
+        ORDER BY id DESC LIMIT 200
+        """,
+        (source, until, read_again),
+    )
     return [datetime.fromisoformat(text) for (text,) in rows if _sound(text)]
 
 

@@ -31,18 +31,8 @@ MAX_RUNS_A_PAGE = 5_000
 _SURELY_OVER = timedelta(days=1)
 _MAX_ERROR_CHARS = 500
 
-_SEQUENCES = """
-SELECT
-  coalesce((SELECT max(last_sequence) FROM batches), beginning - 1),
-  coalesce(
-    (SELECT min(first_sequence) - 1 FROM batches WHERE status = 'sealed'),
-    (SELECT max(last_sequence) FROM batches),
-    beginning - 1)
-FROM (SELECT min(first_sequence) AS beginning FROM agents)
-"""
 _UNRESOLVED = "SELECT source, count(*) FROM rejected WHERE resolved_at IS NULL GROUP BY source"
 _PREDECESSOR = "SELECT agent_id FROM agents ORDER BY id DESC LIMIT 1 OFFSET 1"
-_SQLITE = "SELECT sqlite_version()"
 _LAST_EXIT = """
 SELECT exit_code FROM runs WHERE command = 'collect' AND source = ? AND exit_code IS NOT NULL
 ORDER BY id DESC LIMIT 1
@@ -203,7 +193,15 @@ class HealthSource:
             )
 
     def _health(self, health: Health, unresolved: Mapping[str, int], moment: datetime) -> dict[str, Any]:
-        sealed, sent = self._database.execute(_SEQUENCES)[0]
+        sealed, sent = self._database.execute("""
+            SELECT
+              coalesce((SELECT max(last_sequence) FROM batches), beginning - 1),
+              coalesce(
+                (SELECT min(first_sequence) - 1 FROM batches WHERE status = 'sealed'),
+                (SELECT max(last_sequence) FROM batches),
+                beginning - 1)
+            FROM (SELECT min(first_sequence) AS beginning FROM agents)
+            """)[0]
         key = self._upload_key()
         return {
             "waiting": health.waiting,
@@ -219,7 +217,7 @@ class HealthSource:
             "free_disk_bytes": free_bytes(self._database.path.parent),
             "database_bytes": database_bytes(self._database),
             "version": __version__,
-            "sqlite_version": self._database.value(_SQLITE),
+            "sqlite_version": self._database.value("SELECT sqlite_version()"),
             "clock_offset_s": health.clock_offset_s,
             "predecessor_agent": self._database.value(_PREDECESSOR),
             "upload_key": key.last_letters,

@@ -20,8 +20,6 @@ STEP_PAGES = 2_000
 KEEP_RUNS_S = 90 * 86_400
 KEEP_REJECTED_S = 90 * 86_400
 
-# The latest by its number: one of a clock that was wrong for a while says nothing once others have run.
-_LATEST_RUN = "SELECT started_at FROM runs WHERE command <> 'vacuum' ORDER BY id DESC LIMIT 1"
 _SENT_WITH_BODIES = """
 SELECT first_sequence, last_sequence FROM batches
 WHERE status = 'sent' AND sent_at < ? AND last_sequence >= (SELECT min(sequence) FROM bodies)
@@ -32,10 +30,7 @@ _READ_BACK_TO = """
 SELECT source, min(oldest) FROM runs WHERE command = 'collect' AND started_at >= ? AND oldest IS NOT NULL
 GROUP BY source
 """
-_LEDGER = "SELECT min(sequence), max(sequence) FROM outbox"
 _NO_FLOORS = "DROP TABLE IF EXISTS temp.floors"
-_FLOORS = "CREATE TEMP TABLE floors (source TEXT PRIMARY KEY, floor BLOB NOT NULL) WITHOUT ROWID"
-_ADD_FLOOR = "INSERT INTO temp.floors (source, floor) VALUES (?, ?)"
 _FORGET = """
 DELETE FROM outbox
 WHERE sequence BETWEEN ?1 AND ?2 AND status = 'sent'
@@ -70,7 +65,10 @@ def vacuum(
 
     TransientError when the clock is behind the latest run: ages cannot be told then.
     """
-    latest = database.value(_LATEST_RUN)  # before the clock is read: another command may begin meanwhile
+    # The latest by its number: one of a clock that was wrong for a while says nothing once others have run.
+    latest = database.value(
+        "SELECT started_at FROM runs WHERE command <> 'vacuum' ORDER BY id DESC LIMIT 1"
+    )  # before the clock is read: another command may begin meanwhile
     moment = now()
     if latest and timestamp(moment) < latest:
         raise TransientError(
@@ -110,12 +108,12 @@ def _forget(database: Database, sent_before: str) -> int:
     floors = [
         (source, id_floor(oldest)) for source, oldest in database.execute(_READ_BACK_TO, (sent_before,))
     ]
-    lowest, highest = database.execute(_LEDGER)[0]
+    lowest, highest = database.execute("SELECT min(sequence), max(sequence) FROM outbox")[0]
     if not floors or lowest is None:
         return 0
     database.execute(_NO_FLOORS)
-    database.execute(_FLOORS)
-    database.executemany(_ADD_FLOOR, floors)
+    database.execute("CREATE TEMP TABLE floors (source TEXT PRIMARY KEY, floor BLOB NOT NULL) WITHOUT ROWID")
+    database.executemany("INSERT INTO temp.floors (source, floor) VALUES (?, ?)", floors)
     return sum(
         _step(database, _FORGET, (start, start + STEP_ROWS - 1, sent_before))
         for start in range(lowest, highest + 1, STEP_ROWS)

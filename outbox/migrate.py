@@ -19,9 +19,6 @@ from outbox.database import Database, connected, translated
 from outbox.errors import SchemaError
 from outbox.record import timestamp
 
-_ANY_TABLE = "SELECT count(*) FROM sqlite_schema"
-_APPLIED = "SELECT version, name, sha256 FROM migrations ORDER BY version"
-
 
 class Migration(NamedTuple):
     """One file of SQL and the schema version that it leads to."""
@@ -86,9 +83,11 @@ def _require_same_history(database: Database, known: list[Migration]) -> None:
             f"{database.path} has schema {database.version}; this program knows {len(known)}",
             hint="install the newer program again; nothing was changed",
         )
-    if database.version == 0 and database.value(_ANY_TABLE) == 0:
+    if database.version == 0 and database.value("SELECT count(*) FROM sqlite_schema") == 0:
         return
-    applied = database.execute(_APPLIED)[: database.version]
+    applied = database.execute("SELECT version, name, sha256 FROM migrations ORDER BY version")[
+        : database.version
+    ]
     if applied != [
         (migration.version, migration.name, migration.sha256) for migration in known[: database.version]
     ]:

@@ -33,7 +33,6 @@ INSERT INTO refusals (source, salt, fingerprint, account, refused_at, reason) VA
 ON CONFLICT DO UPDATE SET salt = excluded.salt, fingerprint = excluded.fingerprint,
   account = excluded.account, refused_at = excluded.refused_at, reason = excluded.reason
 """
-_FORGET = "DELETE FROM refusals WHERE source = ?"
 
 
 class Login(NamedTuple):
@@ -90,7 +89,7 @@ class Refusals:
         """Forget a refusal, if there is one: the login was accepted."""
         if any(row[0] == source for row in self._database.execute(_FIND)):
             with self._database.transaction():
-                self._database.execute(_FORGET, (source,))
+                self._database.execute("DELETE FROM refusals WHERE source = ?", (source,))
 
 
 def _is_same(refusal: _Refusal, login: Login, *, own: bool) -> bool:

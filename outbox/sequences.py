@@ -20,7 +20,6 @@ SELECT id, coalesce(cast(first_sequence AS INTEGER), 0), coalesce(cast(last_sequ
 FROM batches
 WHERE id IN ((SELECT id FROM batches ORDER BY last_sequence DESC LIMIT 1), (SELECT max(id) FROM batches))
 """
-_BEGINNING = "SELECT min(first_sequence) FROM agents"
 _TILES = """
 SELECT
   (?1 = (SELECT min(first_sequence) FROM agents)
@@ -69,7 +68,7 @@ def next_unsealed(database: Database) -> int:
                 "or an index denies",
                 hint=SALVAGE,
             )
-    return int(highest + 1 if latest else database.value(_BEGINNING))
+    return int(highest + 1 if latest else database.value("SELECT min(first_sequence) FROM agents"))
 
 
 def missing(

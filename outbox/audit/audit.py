@@ -22,19 +22,7 @@ from outbox.migrate import migrations
 from outbox.object_name import ObjectName
 from outbox.sequences import SALVAGE, given, missing
 
-_QUICK = """
-SELECT i.quick_check FROM sqlite_schema AS s, pragma_quick_check(s.name) AS i
-WHERE s.type = 'table' AND s.name <> 'bodies' AND i.quick_check <> 'ok'
-"""
-_THOROUGH = "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"
 _SCHEMA = "SELECT name, type, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
-_TILES = """
-SELECT id, first_sequence, before, other FROM (
-  SELECT id, first_sequence, lag(id) OVER w AS other,
-    lag(last_sequence, 1, (SELECT min(first_sequence) - 1 FROM agents)) OVER w AS before
-  FROM batches WHERE status IN ('sealed', 'sent') WINDOW w AS (ORDER BY first_sequence))
-WHERE first_sequence <> before + 1
-"""
 _UNSENT = """
 SELECT first_sequence, last_sequence FROM batches WHERE status = 'sealed' ORDER BY first_sequence
 """
@@ -43,7 +31,6 @@ SELECT coalesce(
   (SELECT max(last_sequence) + 1 FROM batches WHERE status IN ('sealed', 'sent')),
   (SELECT min(first_sequence) FROM agents), 1)
 """
-_ROWS_WITHIN = "SELECT count(*) FROM outbox WHERE sequence BETWEEN ? AND ?"
 _MISMARKED = """
 SELECT b.id, b.status, b.first_sequence, b.last_sequence, count(*), min(o.sequence)
 FROM batches AS b CROSS JOIN outbox AS o ON o.sequence BETWEEN b.first_sequence AND b.last_sequence
@@ -53,21 +40,12 @@ GROUP BY b.id
 _SENT_WITHOUT_BATCH = """
 SELECT count(*), min(sequence), max(sequence) FROM outbox WHERE sequence >= ? AND status = 'sent'
 """
-_BEFORE_THE_FIRST = """
-SELECT count(*), min(sequence), max(sequence) FROM outbox
-WHERE sequence < (SELECT min(first_sequence) FROM agents)
-"""
 _SEALS = """
 SELECT b.id, b.agent_id, a.customer, a.site, b.encoding, b.first_sequence, b.last_sequence, b.object_key,
   lower(hex(b.ndjson_sha256)), substr(b.sealed_at, 1, 10),
   (SELECT agent_id FROM agents WHERE first_sequence <= b.first_sequence ORDER BY id DESC LIMIT 1)
 FROM batches AS b LEFT JOIN agents AS a ON a.agent_id = b.agent_id
 WHERE b.status IN ('sealed', 'sent') ORDER BY b.first_sequence
-"""
-_BOOKMARKS = """
-SELECT k.source, k.backfill_id, k.scope, k.bookmark, k.revision, k.stored_at, k.checksum,
-  k.backfill_id <> 0 AND (f.id IS NULL OR f.finished_at IS NOT NULL)
-FROM bookmarks AS k LEFT JOIN backfills AS f ON f.id = k.backfill_id
 """
 
 
@@ -112,12 +90,17 @@ def _identity(database: Database) -> Iterator[Finding]:
 
 
 def _quick(database: Database) -> Iterator[Finding]:
-    for (said,) in database.rows(_QUICK):
+    for (said,) in database.rows("""
+        SELECT i.quick_check FROM sqlite_schema AS s, pragma_quick_check(s.name) AS i
+        WHERE s.type = 'table' AND s.name <> 'bodies' AND i.quick_check <> 'ok'
+        """):
         yield Finding("damage", f"SQLite says of {database.path}: {said}. The file is damaged.")
 
 
 def _thorough(database: Database) -> Iterator[Finding]:
-    for (said,) in database.rows(_THOROUGH):
+    for (said,) in database.rows(
+        "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"
+    ):
         yield Finding("damage", f"SQLite says of {database.path}: {said}. The file is damaged.")
 
 
@@ -166,7 +149,13 @@ def _counter(database: Database) -> Iterator[Finding]:
 
 
 def _batches(database: Database) -> Iterator[Finding]:
-    for batch, first, before, other in database.rows(_TILES):
+    for batch, first, before, other in database.rows("""
+        SELECT id, first_sequence, before, other FROM (
+          SELECT id, first_sequence, lag(id) OVER w AS other,
+            lag(last_sequence, 1, (SELECT min(first_sequence) - 1 FROM agents)) OVER w AS before
+          FROM batches WHERE status IN ('sealed', 'sent') WINDOW w AS (ORDER BY first_sequence))
+        WHERE first_sequence <> before + 1
+        """):
         if first > before + 1:
             yield Finding(
                 "batch-gap",
@@ -218,7 +207,10 @@ def _marks(database: Database) -> Iterator[Finding]:
             f"The ledger marks {count:,} rows at {span(lowest, highest)} as sent, but no batch holds them: "
             "nothing shows that they were.",
         )
-    count, lowest, highest = database.execute(_BEFORE_THE_FIRST)[0]
+    count, lowest, highest = database.execute("""
+        SELECT count(*), min(sequence), max(sequence) FROM outbox
+        WHERE sequence < (SELECT min(first_sequence) FROM agents)
+        """)[0]
     if count:
         yield Finding(
             "row-stray",
@@ -238,7 +230,7 @@ def _unsent(database: Database) -> Iterator[Finding]:
                 "them: these records are lost.",
             )
         for first, last in missing(database, "bodies", *region):
-            if database.value(_ROWS_WITHIN, (first, last)):
+            if database.value("SELECT count(*) FROM outbox WHERE sequence BETWEEN ? AND ?", (first, last)):
                 yield Finding(
                     "body-missing",
                     f"The ledger has rows for {span(first, last)}, but their texts are missing and were not "
@@ -247,7 +239,11 @@ def _unsent(database: Database) -> Iterator[Finding]:
 
 
 def _bookmarks(database: Database) -> Iterator[Finding]:
-    for *row, checksum, is_stray in database.rows(_BOOKMARKS):
+    for *row, checksum, is_stray in database.rows("""
+        SELECT k.source, k.backfill_id, k.scope, k.bookmark, k.revision, k.stored_at, k.checksum,
+          k.backfill_id <> 0 AND (f.id IS NULL OR f.finished_at IS NOT NULL)
+        FROM bookmarks AS k LEFT JOIN backfills AS f ON f.id = k.backfill_id
+        """):
         source, backfill, scope = row[:3]
         which = f"{source}{f' ({scope})' if scope else ''}"
         if row_checksum(*row) != checksum:

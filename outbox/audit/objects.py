@@ -21,11 +21,6 @@ from outbox.object_name import ObjectName, is_trial
 
 STEP_ROWS = 1_000
 
-_FOLDERS = """
-SELECT customer, site, agent_id, lead(reason, 1, 'in force') OVER (ORDER BY id),
-  substr(lead(since, 1, '') OVER (ORDER BY id), 1, 10)
-FROM agents ORDER BY agent_id
-"""
 _BATCHES = """
 SELECT object_key, id, status, store, object_bytes, etag, ndjson_sha256, first_sequence, last_sequence
 FROM batches WHERE object_key > ? AND object_key < ? ORDER BY object_key LIMIT ?
@@ -33,11 +28,6 @@ FROM batches WHERE object_key > ? AND object_key < ? ORDER BY object_key LIMIT ?
 _IS_KNOWN = """
 SELECT EXISTS (SELECT 1 FROM batches WHERE object_key = ?1)
   OR EXISTS (SELECT 1 FROM voided WHERE object_key = ?1)
-"""
-_HOLDER = """
-SELECT id, ndjson_sha256 = zeroblob(32) FROM batches
-WHERE first_sequence <= ?2 AND last_sequence >= ?1 AND status IN ('sealed', 'sent')
-ORDER BY first_sequence LIMIT 1
 """
 _TEXTS = "SELECT count(*) FROM bodies WHERE sequence BETWEEN ? AND ?"
 _GIVEN_UP = {
@@ -51,8 +41,6 @@ _CREATE = """
 CREATE TABLE objects (folder TEXT, first INTEGER, last INTEGER, key TEXT,
   PRIMARY KEY (folder, first, last, key)) WITHOUT ROWID
 """
-_NOTE = "INSERT INTO objects VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_IN_ORDER = "SELECT folder, first, last, key FROM objects ORDER BY folder, first, last, key"
 
 
 class Objects(Protocol):
@@ -112,12 +100,17 @@ class Tiles:
     def note(self, name: ObjectName) -> None:
         """Remember an object for `findings`."""
         with translated(Path("the audit's temporary file")):
-            self._connection.execute(_NOTE, (name.folder, name.first_sequence, name.last_sequence, name.key))
+            self._connection.execute(
+                "INSERT INTO objects VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (name.folder, name.first_sequence, name.last_sequence, name.key),
+            )
 
     def findings(self) -> Iterator[Finding]:
         """Yield the gaps and overlaps of every agent; `agents` then says what each of them covers."""
         tiled, before = None, ""
-        for folder, first, last, key in self._connection.execute(_IN_ORDER):
+        for folder, first, last, key in self._connection.execute(
+            "SELECT folder, first, last, key FROM objects ORDER BY folder, first, last, key"
+        ):
             if tiled is None or tiled.folder != folder:
                 name = ObjectName.parse(key)
                 assert name is not None  # noqa: S101 - for the type checker: only what was parsed is noted
@@ -159,7 +152,11 @@ def audit_objects(objects: Objects, tiles: Tiles, *, deep: bool) -> Iterator[Fin
 
 def audit_store(database: Database, objects: Objects, *, deep: bool) -> Iterator[Finding]:
     """Yield where the database and the store disagree about this agent's objects; `deep` reads all."""
-    for customer, site, agent_id, ended, ended_on in database.execute(_FOLDERS):
+    for customer, site, agent_id, ended, ended_on in database.execute("""
+        SELECT customer, site, agent_id, lead(reason, 1, 'in force') OVER (ORDER BY id),
+          substr(lead(since, 1, '') OVER (ORDER BY id), 1, 10)
+        FROM agents ORDER BY agent_id
+        """):
         folder = f"data/customer={customer}/site={site}/agent={agent_id}/"
         for known, key, size in _side_by_side(_batches(database, folder), objects.list_objects(folder)):
             if known is None:
@@ -206,7 +203,14 @@ def _stranger(database: Database, key: str, ended: str, ended_on: str) -> Iterat
         yield Finding("object-foreign", f"The object {key} is none of ours, but lies among this agent's.")
         return
     held = span(name.first_sequence, name.last_sequence)
-    holders = database.execute(_HOLDER, (name.first_sequence, name.last_sequence))
+    holders = database.execute(
+        """
+        SELECT id, ndjson_sha256 = zeroblob(32) FROM batches
+        WHERE first_sequence <= ?2 AND last_sequence >= ?1 AND status IN ('sealed', 'sent')
+        ORDER BY first_sequence LIMIT 1
+        """,
+        (name.first_sequence, name.last_sequence),
+    )
     batch, is_unnamed = holders[0] if holders else (None, 0)
     if is_unnamed:
         return  # the name that a salvage could not read

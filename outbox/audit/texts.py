@@ -24,18 +24,6 @@ _HIGHEST = 2**63 - 1
 _SPAN = "SELECT min(sequence), max(sequence) FROM bodies"
 _NEXT = "SELECT coalesce((SELECT max(last_sequence) + 1 FROM batches), 1)"
 _WITHIN = "SELECT count(*) FROM bodies WHERE sequence BETWEEN ? AND ?"
-# The gaps of the ledger are walked and the bodies asked for, not the other way round: bodies are wide.
-_ORPHANS = """
-SELECT min(b.sequence), max(b.sequence), count(*) FROM (
-  SELECT before + 1 AS first, sequence - 1 AS last FROM (
-    SELECT sequence, lag(sequence, 1, ?1 - 1) OVER (ORDER BY sequence) AS before
-    FROM outbox WHERE sequence >= ?1)
-  WHERE sequence > before + 1
-  UNION ALL
-  SELECT coalesce(max(sequence) + 1, ?1), ?2 FROM outbox WHERE sequence >= ?1) AS gap
-CROSS JOIN bodies AS b ON b.sequence BETWEEN gap.first AND gap.last
-GROUP BY gap.first
-"""
 _STEP = """
 SELECT b.sequence, cast(b.body AS BLOB), cast(b.checksum AS INTEGER), cast(o.collected_at AS BLOB), o.bytes,
   o.record_id
@@ -58,7 +46,21 @@ def orphans(database: Database) -> Iterator[Finding]:
     lowest, highest = database.execute(_SPAN)[0]
     if lowest is None:
         return
-    for first, last, count in database.rows(_ORPHANS, (lowest, highest)):
+    # The gaps of the ledger are walked and the bodies asked for, not the other way round: bodies are wide.
+    for first, last, count in database.rows(
+        """
+        SELECT min(b.sequence), max(b.sequence), count(*) FROM (
+          SELECT before + 1 AS first, sequence - 1 AS last FROM (
+            SELECT sequence, lag(sequence, 1, ?1 - 1) OVER (ORDER BY sequence) AS before
+            FROM outbox WHERE sequence >= ?1)
+          WHERE sequence > before + 1
+          UNION ALL
+          SELECT coalesce(max(sequence) + 1, ?1), ?2 FROM outbox WHERE sequence >= ?1) AS gap
+        CROSS JOIN bodies AS b ON b.sequence BETWEEN gap.first AND gap.last
+        GROUP BY gap.first
+        """,
+        (lowest, highest),
+    ):
         yield Finding(
             "body-orphan",
             f"The ledger has no row for texts that are kept, {count:,} of them at {span(first, last)}: the "

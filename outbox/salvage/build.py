@@ -86,14 +86,6 @@ INSERT INTO voided
 SELECT id, agent_id, first_sequence, last_sequence, object_key, ndjson_sha256, attempts, sealed_at, ?, ?
 FROM batches WHERE id = ?
 """
-_COUNT_ON = """
-INSERT INTO sqlite_sequence
-SELECT 'batches', coalesce(max(last), 0) FROM (
-  SELECT max(id) AS last FROM found.good UNION ALL SELECT max(id) FROM found.voided
-  UNION ALL SELECT max(id) FROM batches
-  UNION ALL SELECT max(seq) FROM found.counters WHERE name = 'batches' AND seq < 1e12)
-UNION ALL SELECT 'outbox', ?
-"""
 _COUNTS = """
 SELECT (SELECT count(*) FROM outbox WHERE status = 'pending'), count(*) FROM batches WHERE status = 'sent'
 """
@@ -134,8 +126,24 @@ class Built(NamedTuple):
     resealed: int
 
 
-class Build:
-    """One salvage; `unreadable` is how many pages could not be read, `witnessed` what the witness knows."""
+def build(
+    database: Database,
+    place: Place,
+    witnessed: Witnessed | None,
+    unreadable: int,
+    *,
+    now: Callable[[], datetime],
+    token: Callable[[], str],
+) -> Built:
+    """Fill a database with what was found, in the caller's transaction and without triggers.
+
+    `unreadable` is how many pages could not be read, `witnessed` what the witness knows.
+    """
+    return _Building(database, place, witnessed, unreadable, now=now, token=token).build()
+
+
+class _Building:
+    """The state of one salvage."""
 
     def __init__(
         self,
@@ -155,8 +163,7 @@ class Build:
         self._token = token
         self._delivery = Delivery(database, now=now)
 
-    def __call__(self) -> Built:
-        """Fill the database, in the caller's transaction and without triggers."""
+    def build(self) -> Built:
         execute = self._database.execute
         connection = self._database.connection
         connection.create_scalar_function("row_checksum", row_checksum)
@@ -177,7 +184,17 @@ class Build:
         for sql in _REST:
             execute(sql)
         execute("DELETE FROM sqlite_sequence WHERE name IN ('outbox', 'batches')")
-        execute(_COUNT_ON, (last,))
+        execute(
+            """
+            INSERT INTO sqlite_sequence
+            SELECT 'batches', coalesce(max(last), 0) FROM (
+              SELECT max(id) AS last FROM found.good UNION ALL SELECT max(id) FROM found.voided
+              UNION ALL SELECT max(id) FROM batches
+              UNION ALL SELECT max(seq) FROM found.counters WHERE name = 'batches' AND seq < 1e12)
+            UNION ALL SELECT 'outbox', ?
+            """,
+            (last,),
+        )
         resealed = self._seal_again(sealed)
         agent = self._renew(sealed)
         tell(self._database, lost, self._moment)

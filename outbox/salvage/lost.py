@@ -11,8 +11,6 @@ from outbox.line import LOST, lost_body
 from outbox.rejected import reject_lost
 from outbox.sequences import missing
 
-_ADD = "INSERT INTO outbox VALUES (?, ?, ?, 'unknown', 0, ?, ?, 'pending', NULL)"
-_ADD_TEXT = "INSERT INTO bodies VALUES (?, cast(? AS TEXT), ?)"
 _STEP = 10_000
 
 
@@ -23,9 +21,12 @@ def fill_gaps(database: Database, first: int, last: int, moment: str) -> list[tu
     for begin, end in gaps:
         for start in range(begin, end + 1, _STEP):
             numbers = range(start, min(end + 1, start + _STEP))
-            database.executemany(_ADD, [(n, _record_id(n), bytes(16), moment, len(body)) for n in numbers])
+            database.executemany(
+                "INSERT INTO outbox VALUES (?, ?, ?, 'unknown', 0, ?, ?, 'pending', NULL)",
+                [(n, _record_id(n), bytes(16), moment, len(body)) for n in numbers],
+            )
             texts = [(n, body, record_checksum(n, collected_at, body)) for n in numbers]
-            database.executemany(_ADD_TEXT, texts)
+            database.executemany("INSERT INTO bodies VALUES (?, cast(? AS TEXT), ?)", texts)
     return gaps
 
 

@@ -39,17 +39,6 @@ WHERE is_whole(
   b.body, b.checksum, l.sequence, l.record_id, l.content_hash, l.source, l.run_id, l.collected_at, l.bytes)
 GROUP BY l.sequence
 """
-_TEXTS_ALONE = """
-SELECT rowid, sequence FROM found.bodies
-WHERE sequence NOT IN (SELECT sequence FROM found.whole) ORDER BY sequence
-"""
-_TEXT = "SELECT cast(body AS BLOB), checksum FROM found.bodies WHERE rowid = ?"
-_BESIDE = """
-SELECT collected_at, run_id FROM found.outbox WHERE rowid IN (
-  (SELECT ledger FROM found.whole WHERE sequence < ?1 ORDER BY sequence DESC LIMIT 1),
-  (SELECT ledger FROM found.whole WHERE sequence > ?1 ORDER BY sequence LIMIT 1))
-OR sequence = ?1
-"""
 _ADD_LEDGER = """
 INSERT INTO found.outbox (sequence, record_id, content_hash, source, run_id, collected_at, bytes, status)
 VALUES (?, ?, ?, ?, ?, ?, ?, 'pending') RETURNING rowid
@@ -114,15 +103,28 @@ def match(database: Database) -> int:
     with database.transaction():
         database.execute(_WHOLE)
         database.execute("CREATE UNIQUE INDEX found.whole_sequence ON whole (sequence)")
-        for rowid, sequence in database.execute(_TEXTS_ALONE):
+        for rowid, sequence in database.execute("""
+            SELECT rowid, sequence FROM found.bodies
+            WHERE sequence NOT IN (SELECT sequence FROM found.whole) ORDER BY sequence
+            """):
             made += _is_made(database, rowid, sequence)
     return made
 
 
 def _is_made(database: Database, text: int, sequence: int) -> bool:
     """Make the ledger row of a text that has none, where a time that rows beside it have is its own."""
-    body, checksum = database.execute(_TEXT, (text,))[0]
-    for collected_at, run_id in database.execute(_BESIDE, (sequence,)):
+    body, checksum = database.execute(
+        "SELECT cast(body AS BLOB), checksum FROM found.bodies WHERE rowid = ?", (text,)
+    )[0]
+    for collected_at, run_id in database.execute(
+        """
+        SELECT collected_at, run_id FROM found.outbox WHERE rowid IN (
+          (SELECT ledger FROM found.whole WHERE sequence < ?1 ORDER BY sequence DESC LIMIT 1),
+          (SELECT ledger FROM found.whole WHERE sequence > ?1 ORDER BY sequence LIMIT 1))
+        OR sequence = ?1
+        """,
+        (sequence,),
+    ):
         if record_checksum(sequence, collected_at.encode(), body) == checksum:
             with suppress(msgspec.MsgspecError, ValueError):  # a line that says that its record was lost
                 ledger = database.value(_ADD_LEDGER, _ledger_row(sequence, body, run_id, collected_at))

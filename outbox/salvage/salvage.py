@@ -20,13 +20,12 @@ from outbox.database import APPLICATION_ID, Database
 from outbox.errors import DiskFullError, PermanentError, SchemaError
 from outbox.migrate import upgrade
 from outbox.record import timestamp
-from outbox.salvage.build import Build, Built, Place
+from outbox.salvage.build import Built, Place, build
 from outbox.salvage.pages import Pages
 from outbox.salvage.rows import gather, match
 from outbox.sequences import next_unsealed
 from outbox.witness import Witnessed, read_witness, write_witness
 
-_TRIGGERS = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
 _ANYTHING = """
 SELECT EXISTS (SELECT 1 FROM found.agents) OR EXISTS (SELECT 1 FROM found.batches)
   OR EXISTS (SELECT 1 FROM found.whole)
@@ -93,9 +92,8 @@ def _make(
     rows = path.with_name(path.name + ".salvaged-rows")
     rows.unlink(missing_ok=True)
     is_theirs = _is_another_programs(path) and read_witness(path) is None
-    result: list[tuple[Built, int, int]] = []
 
-    def fill(database: Database) -> None:
+    def fill(database: Database) -> tuple[Built, int, int]:
         upgrade(database, now=now)
         with Pages(path) as pages:
             unreadable = gather(database, pages, rows)
@@ -105,20 +103,19 @@ def _make(
                 f"{path} is another program's database: nothing of an outbox is in it, and it was left alone",
                 hint="correct [agent] folder, or put the right file in its place",
             )
-        build = Build(database, place, read_witness(path), unreadable, now=now, token=token)
         with database.transaction(), _without_triggers(database):
-            result.append((build(), unreadable, remade))
+            built = build(database, place, read_witness(path), unreadable, now=now, token=token)
         database.execute("DETACH found")
+        return built, unreadable, remade
 
     try:
-        Database.create(made, fill)
+        return Database.create(made, fill)
     except DiskFullError as error:
         hint = "make room on this disk: a salvage takes up to three times the size of the database"
         raise DiskFullError(error.message, hint=hint) from error
     finally:
         for leftover in (rows, *(made.with_name(made.name + suffix) for suffix in (".new", ".new-journal"))):
             leftover.unlink(missing_ok=True)
-    return result[0]
 
 
 def _is_another_programs(path: Path) -> bool:
@@ -131,7 +128,7 @@ def _is_another_programs(path: Path) -> bool:
 @contextmanager
 def _without_triggers(database: Database) -> Iterator[None]:
     """Triggers guard against people; here rows come in the order and the state in which they were found."""
-    triggers = database.execute(_TRIGGERS)
+    triggers = database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
     for name, _ in triggers:
         database.execute(f"DROP TRIGGER {name}")
     yield

@@ -17,7 +17,8 @@ from uuid import uuid4
 from outbox import agents, delivery, housekeeping, store
 from outbox import database as databases
 from outbox.agents import Agent, current_agent
-from outbox.checksums import record_checksum, row_checksum
+from outbox.bookmarks import Bookmark, set_bookmark
+from outbox.checksums import record_checksum
 from outbox.database import Database
 from outbox.delivery import Batch, Delivery, Sealed
 from outbox.record import Entry, Page, timestamp
@@ -213,15 +214,14 @@ def checksums_are_not_looked_at() -> Block:
 @mutant
 def the_bookmark_is_written_in_its_own_transaction() -> Block:
     """First the page's records are committed, then its bookmark."""
-    add, set_bookmark = Outbox.add, store._SET_BOOKMARK
+    add = Outbox.add
 
     def add_twice(self: Outbox, page: Page, *, source: str, backfill_id: int = 0, **rest: Any) -> Added:
-        with patch.object(store, "_SET_BOOKMARK", "SELECT ?, ?, ?, ?, ?, ?, ?"):
+        with patch.object(store, "set_bookmark", lambda *_: None):
             added = add(self, page, source=source, backfill_id=backfill_id, **rest)
         with self.database.transaction():
-            at = (rest["revision"] + 1, timestamp(self.now()))
-            row = (source, backfill_id, page.scope, page.bookmark, *at)
-            self.database.execute(set_bookmark, (*row, row_checksum(*row)))
+            bookmark = Bookmark(page.bookmark, rest["revision"] + 1)
+            set_bookmark(self.database, source, backfill_id, page.scope, bookmark, timestamp(self.now()))
         return added
 
     return patch.object(Outbox, "add", add_twice)

@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from uploader.listing import ObjectReader
 
 _LIMIT_S = 3_600.0
-_STATE = """
-SELECT (SELECT min(first_sequence) FROM agents),
-  coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0),
-  (SELECT count(*) FROM batches WHERE status = 'sent'),
-  (SELECT count(*) FROM batches WHERE status = 'sealed')
-"""
-_ELSEWHERE = "SELECT store, count(*) FROM batches WHERE store <> ? GROUP BY store ORDER BY store"
 
 
 class _Report:
@@ -124,7 +117,12 @@ def _audit_database(report: _Report, database: Database, *, deep: bool) -> None:
     from outbox.audit.audit import audit_database
 
     report.add(audit_database(database, deep=deep))
-    first, last, sent, sealed = database.execute(_STATE)[0]
+    first, last, sent, sealed = database.execute("""
+        SELECT (SELECT min(first_sequence) FROM agents),
+          coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0),
+          (SELECT count(*) FROM batches WHERE status = 'sent'),
+          (SELECT count(*) FROM batches WHERE status = 'sealed')
+        """)[0]
     sequences = f"sequences {first:,} to {last:,}" if last >= first else "no sequence yet"
     report.looked_at(f"The database: {sequences}, {number(sent, 'object')} sent, {sealed:,} sealed")
 
@@ -134,7 +132,9 @@ def _audit_store(report: _Report, database: Database, reader: "ObjectReader", *,
 
     report.looked_at(f"The store: {reader.url}")
     report.add(audit_store(database, reader, deep=deep))
-    for elsewhere, count in database.execute(_ELSEWHERE, (reader.url,)):
+    for elsewhere, count in database.execute(
+        "SELECT store, count(*) FROM batches WHERE store <> ? GROUP BY store ORDER BY store", (reader.url,)
+    ):
         report.looked_at(f"Not looked at: {number(count, 'object')} that went to {elsewhere}")
 
 

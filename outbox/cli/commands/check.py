@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _WRITE_LIMIT_MS = 5_000
 _MAX_NAMED = 5
-_INTEGRITY = "PRAGMA quick_check(5)"
 _SQLITE = "SELECT sqlite_version()"
 _COLLECTED_SOURCES = "SELECT DISTINCT source FROM bookmarks"
 
@@ -103,7 +102,7 @@ def _findings(path: Path, wanted: "Sequence[str]", *, offline: bool) -> Iterator
 
 def _database(config: Config) -> str:
     with Database.open(config.database, readonly=True) as database:
-        damage = [row[0] for row in database.rows(_INTEGRITY) if row[0] != "ok"]
+        damage = [row[0] for row in database.rows("PRAGMA quick_check(5)") if row[0] != "ok"]
         if damage:
             raise DataError(f"{config.database} is damaged: {damage[0]}", hint=f"delete nothing: {SALVAGE}")
         agent = current_agent(database)

@@ -34,7 +34,6 @@ from outbox.record import timestamp
 
 MAX_WINDOWS_PATH_CHARS = 260
 _LONGEST_KEY_CHARS = 190
-_ANY_BATCH = "SELECT EXISTS (SELECT 1 FROM batches)"
 
 
 class Answers(NamedTuple):
@@ -208,7 +207,7 @@ def _existing(settings: Config, *, start_over: bool) -> None:
     """Keep the database that is there, or, asked to start over, put it aside if nothing was ever sealed."""
     with Database.open(settings.database) as database:
         agent = current_agent(database)
-        sealed = bool(database.value(_ANY_BATCH))
+        sealed = bool(database.value("SELECT EXISTS (SELECT 1 FROM batches)"))
     if not start_over:
         wanted = (settings.agent.customer, settings.agent.site)
         if (agent.customer, agent.site) != wanted:
