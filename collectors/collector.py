@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -35,6 +35,10 @@ class Window(NamedTuple):
     until: date
 
 
+WatchRow = Callable[[Any, dict[str, Any], Record | Rejected | None], None]
+"""Is told a section's columns, a row's cells by name, and what became of it; None where it had no value."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What the agent lends a collector: its source's name, zone, network, secrets and clock.
@@ -43,6 +47,8 @@ class Context:
     is for what speaks no HTTP: whom to trust, and how long to wait. `note` takes a sentence for the person
     who runs collect or preview: what was passed over, waits, or looks odd, and is not an error. `hide` takes
     a secret that was made on the way, such as an access token, so that it is shown and kept nowhere.
+    `watch_row` is told what becomes of each row of a table, with the section's columns and the cells by name:
+    preview looks on so; None where nobody does.
     """
 
     source: str
@@ -53,6 +59,7 @@ class Context:
     network: NetworkOptions = field(default_factory=lambda: NetworkOptions.model_validate({}))
     note: Callable[[str], None] = lambda _text: None
     hide: Callable[[str], None] = lambda _secret: None
+    watch_row: WatchRow | None = None
 
 
 class Collector(Protocol):

@@ -66,11 +66,10 @@ class Email:
     def __init__(
         self, options: EmailOptions, context: Context, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        zone = options.timezone or context.timezone
         self._options = options
         self._context = context
         self._monotonic = monotonic
-        self._mapping = Columns(options, zone=zone, source=context.source, stream="rows")
+        self._mapping = Columns.of(options, context)
         self._claim = Claim(options)
         self._tables = MessageTables(options, self._mapping, context.note)
         meaning = f"{options.meaning()}{self._mapping.fingerprint}"

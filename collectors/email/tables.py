@@ -22,7 +22,7 @@ from collectors.email.message import (
 )
 from collectors.email.options import EmailOptions
 from collectors.email.verdict import is_signed_by, signed_domains
-from collectors.mapping.columns import Columns, hearing
+from collectors.mapping.columns import Columns
 from collectors.tables.lines import Place, Row
 from collectors.tables.table import Table, kind_of
 from outbox.errors import PermanentError, shorten
@@ -201,17 +201,17 @@ class MessageTables:
     def _body(self, table: Found, number: int, message: Fetched, check_time: CheckTime) -> Rows:
         """The rows of a table in the message itself: the first one has no name, the others a number."""
         origin = message.origin if number == 1 else {**message.origin, "table": number}
-        return _outcomes(self._rows(table.rows, message, origin), "", message, check_time)
+        return _outcomes(self._rows(table.rows, message, origin, self._mapping), "", message, check_time)
 
-    def _rows(self, rows: Sequence[Row], message: Fetched, origin: dict[str, Any]) -> Table:
+    def _rows(self, rows: Sequence[Row], message: Fetched, origin: dict[str, Any], mapping: Columns) -> Table:
         return Table(
             stream=io.BytesIO(),
             name="body.csv",
             options=self._in_body,
-            mapping=self._mapping,
+            mapping=mapping,
             origin=origin,
             extra=_extra(message, ""),
-            order=self._mapping.order(),
+            order=mapping.order(),
             rows=rows,
         )
 
@@ -263,13 +263,11 @@ class MessageTables:
 
         def judge(header: Sequence[str], lines: list[list[str]]) -> Judgement:
             rows = [Row(cells, number, Place(0, number)) for number, cells in enumerate([header, *lines], 1)]
-            unheard = hearing.set(None)
+            tried = self._rows(rows, message, {}, self._mapping.unwatched())
             try:
-                found = [outcome.found for outcome in self._rows(rows, message, {})]
+                found = [outcome.found for outcome in tried]
             except PermanentError:
                 return "unclear"  # as the table itself will say
-            finally:
-                hearing.reset(unheard)
             records = [each for each in found if isinstance(each, Record)]
             if not records:
                 return "text"

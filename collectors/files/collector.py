@@ -58,7 +58,7 @@ class Files:
         self._options = options
         self._context = context
         self._zone = options.timezone or context.timezone
-        self._mapping = Columns(options, zone=self._zone, source=context.source)
+        self._mapping = Columns.of(options, context)
         self._folder = Folder(
             Path(options.path),
             options.pattern,

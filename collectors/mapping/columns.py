@@ -14,12 +14,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from contextvars import ContextVar
+from copy import copy
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
+from collectors.collector import Context, WatchRow
 from collectors.exact_json import Refused
 from collectors.mapping.cells import entity_of, kept, restored, seen, text_of, value_of
 from collectors.mapping.numbers import NumberReader, printable, product, shown
@@ -37,10 +38,6 @@ NOT_KEPT = "it was not kept as a row that can be read again: mend the source, an
 Row = Sequence[Any] | Mapping[str, Any]
 """A row: its cells in the order of the columns, or by their names."""
 
-Hears = Callable[["Columns", dict[str, Any], Record | Rejected | None], None]
-hearing: ContextVar[Hears | None] = ContextVar("hearing", default=None)
-"""Who hears of every row and what it became, under every mapping that is bound in this context: preview."""
-
 
 class Columns:
     """What a section says about its columns, ready for the tables of one source.
@@ -48,8 +45,17 @@ class Columns:
     `zone` is that of times without one; `stream` is used where the section names none.
     """
 
-    def __init__(self, options: MappingOptions, *, zone: ZoneInfo, source: str, stream: str = "rows") -> None:
+    def __init__(
+        self,
+        options: MappingOptions,
+        *,
+        zone: ZoneInfo,
+        source: str,
+        stream: str = "rows",
+        watch: WatchRow | None = None,
+    ) -> None:
         self.source = source
+        self.watch = watch
         self.stream = options.stream or stream
         self.entity = tuple(plain(name) for name in options.entity)
         self.time = tuple(plain(name) for name in options.time)
@@ -64,9 +70,21 @@ class Columns:
         self.fingerprint = _fingerprint(options, zone, self.stream)
         self.units = {column.name: column.unit for column in self.values if column.unit}
 
+    @classmethod
+    def of(cls, options: MappingOptions, context: Context, stream: str = "rows") -> Self:
+        """Return the columns of a section, in its time zone or the agent's."""
+        zone = options.timezone or context.timezone
+        return cls(options, zone=zone, source=context.source, stream=stream, watch=context.watch_row)
+
     def order(self, text: str = "") -> Order | None:
         """Return what came before the next rows, from `Order.text`; None where their order says nothing."""
         return Order(text) if self._in_order else None
+
+    def unwatched(self) -> "Columns":
+        """Return the same columns for rows that are only tried, and that nobody is told of."""
+        columns = copy(self)
+        columns.watch = None
+        return columns
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -147,7 +165,7 @@ class RowMapper:
         self._added = sum(name.startswith("@") for name in tidied)  # by the source, not by the table
         self._width = len(columns) - self._added
         self._units: dict[tuple[str, ...], dict[str, str]] = {}
-        self._hears = hearing.get()
+        self._watch = mapping.watch
 
     def __call__(self, row: Row, origin: dict[str, Any]) -> Record | Rejected | None:
         """Return the row's record, or why it has none; None for a row without any value.
@@ -156,8 +174,8 @@ class RowMapper:
         `origin` says where the row stands, in a few texts and numbers: file and line, or message.
         """
         found = self._mapped(row, origin)
-        if self._hears:
-            self._hears(self._mapping, self._by_column(row), found)
+        if self._watch:
+            self._watch(self._mapping, self._by_column(row), found)
         return found
 
     def _mapped(self, row: Row, origin: dict[str, Any]) -> Record | Rejected | None:

@@ -33,8 +33,7 @@ class Rows:
     """Maps the objects of one source."""
 
     def __init__(self, options: RestOptions, context: Context) -> None:
-        zone = options.timezone or context.timezone
-        self._mapping = Columns(options, zone=zone, source=context.source, stream="records")
+        self._mapping = Columns.of(options, context, "records")
         self.read_time = self._mapping.read_time
         self._mapped = self._mapping.bind(self._mapping.needed)
         self._origin = {"url": without_secrets(options.url)}

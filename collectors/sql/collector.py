@@ -59,7 +59,7 @@ class Sql:
         self._context = context
         self._zone = options.timezone or context.timezone
         stream = options.table.rpartition(".")[2].strip('"[]`') or "rows"
-        self._mapping = Columns(options, zone=self._zone, source=context.source, stream=stream)
+        self._mapping = Columns.of(options, context, stream)
 
     def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
         """Yield the rows since the bookmark, or with a window those whose bookmark lies in those days."""

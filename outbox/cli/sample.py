@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from collectors.collect import Source
-from collectors.mapping.columns import Columns, hearing
+from collectors.mapping.columns import Columns
 from outbox.errors import OutboxError, PermanentError
 from outbox.reasons import kind_of
 from outbox.record import Entry, Page, Record, Rejected
@@ -53,7 +53,6 @@ class Sample:
 
     def __init__(
         self,
-        source: Source,
         *,
         customer: str,
         site: str,
@@ -72,41 +71,37 @@ class Sample:
         self.mappings: list[Columns] = []
         self._claims: list[list[Record]] = []
         self._rows: dict[int, dict[str, Any]] = {}
-        self._source = source
         self._place = (customer, site)
         self._wanted = max(rows, 1)
-        token = hearing.set(self._hear)
-        try:
-            self._read()
-        except OutboxError as error:
-            self.error = error
-        finally:
-            hearing.reset(token)
-        self.said = source.notes()
 
     @property
     def is_empty(self) -> bool:
         """Whether the source gave nothing at all, without an error."""
         return not (self.records or self.rejected or self.error)
 
-    def _read(self) -> None:
-        pages = iter(self._source.collector.collect({}, None))
-        for page in pages:
-            self._take(page)
-            if len(self.records) >= self._wanted or len(self.rejected) >= MAX_EXAMINED:
-                self.is_cut = True
-                return
+    def read(self, source: Source) -> None:
+        """Read a source from its beginning until the sample is large enough; keep its error in `error`."""
+        try:
+            for page in source.collector.collect({}, None):
+                self._take(page, source.name)
+                if len(self.records) >= self._wanted or len(self.rejected) >= MAX_EXAMINED:
+                    self.is_cut = True
+                    break
+        except OutboxError as error:
+            self.error = error
+        self.said = source.notes()
 
-    def _take(self, page: Page) -> None:
+    def _take(self, page: Page, source: str) -> None:
         customer, site = self._place
-        judged = normalise_page(page, customer=customer, site=site, source=self._source.name)
+        judged = normalise_page(page, customer=customer, site=site, source=source)
         self.records += page.records
         self._claims += judged.contradictory
         self.bodies += [entry.body for entry in judged.entries]
         self.unchanged += self._unchanged(judged.entries)
         self.rejected += judged.rejected
 
-    def _hear(self, mapping: Columns, row: dict[str, Any], found: Record | Rejected | None) -> None:
+    def watch(self, mapping: Columns, row: dict[str, Any], found: Record | Rejected | None) -> None:
+        """Keep what a row became, and its cells: see `Context.watch_row`."""
         if mapping not in self.mappings:
             self.mappings.append(mapping)
         if isinstance(found, Record) and len(self._rows) < 10 * MAX_EXAMINED:

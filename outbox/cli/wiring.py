@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from collectors.collect import Notes, Source
-from collectors.collector import Collector, Context, SourceOptions, Window
+from collectors.collector import Collector, Context, SourceOptions, WatchRow, Window
 from collectors.http.client import Http
 from collectors.registry import kinds, load
 from outbox.cli.app import now
@@ -93,11 +93,12 @@ def _upload_key(config: Config) -> UploadKey:
 
 @contextmanager
 def open_sources(
-    config: Config, wanted: Sequence[str], *, retry: Retry | None = None
+    config: Config, wanted: Sequence[str], *, retry: Retry | None = None, watch_row: WatchRow | None = None
 ) -> Iterator[list[Source]]:
     """Yield the wanted sources, or all that are enabled; ConfigError for unknown names.
 
-    `retry` is for those that speak HTTP; None: as collect does, up to `[agent] run_limit`.
+    `retry` is for those that speak HTTP; None: as collect does, up to `[agent] run_limit`. `watch_row`
+    is told of each row: see `Context`.
     """
     if unknown := [name for name in wanted if name not in (*config.sources, OWN_SOURCE)]:
         known = ", ".join((*config.sources, OWN_SOURCE))
@@ -110,10 +111,10 @@ def open_sources(
         if source.name in wanted or (not wanted and (source.options is None or source.options.enabled))
     ]
     with Http(retry=retry or Retry(limit_s=config.agent.run_limit), network=config.network) as http:
-        yield [_open(config, source, http) for source in chosen]
+        yield [_open(config, source, http, watch_row) for source in chosen]
 
 
-def _open(config: Config, source: Configured, http: Http) -> Source:
+def _open(config: Config, source: Configured, http: Http, watch_row: WatchRow | None) -> Source:
     if source.error or source.collector is None or source.options is None:
         return Source(source.name, Unusable(source.error))
     notes = Notes()
@@ -130,6 +131,7 @@ def _open(config: Config, source: Configured, http: Http) -> Source:
         now=now,
         network=config.network,
         note=note,
+        watch_row=watch_row,
     )
     options = source.options
     lent = Lent(login_secrets(config.network.proxy))

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from collectors.mapping.cells import restored
-from collectors.mapping.columns import Mapping
+from collectors.mapping.columns import Columns
 from collectors.tables import workbook as tables_excel
 from collectors.tables import workbook_process
 from collectors.tables.options import TableOptions
@@ -116,7 +116,7 @@ def check(name: str, section: dict[str, object], content: bytes, cut: int) -> in
     elif name == "packed.json.zst":
         content = zstd.compress(content)
     options = TableOptions(**{**GIVEN, **section})
-    mapping = Mapping(options, zone=ZoneInfo("Europe/Helsinki"), source="s")
+    mapping = Columns(options, zone=ZoneInfo("Europe/Helsinki"), source="s")
 
     def read(**more):
         outcomes, messages = [], []
@@ -140,7 +140,7 @@ def check(name: str, section: dict[str, object], content: bytes, cut: int) -> in
     return len(outcomes)
 
 
-def _see(mapping: Mapping, found: list[object]) -> None:
+def _see(mapping: Columns, found: list[object]) -> None:
     assert {type(each) for each in found} <= {Record, Rejected, type(None)}
     records = [each for each in found if isinstance(each, Record)]
     rejected = [each for each in found if isinstance(each, Rejected)]

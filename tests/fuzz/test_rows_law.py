@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.mapping.columns import Mapping
+from collectors.mapping.columns import Columns
 from collectors.tables.options import TableOptions
 from collectors.tables.table import Table
 from outbox.record import Page, Record, Rejected
@@ -531,7 +531,7 @@ def written(kind: str, found: list[Row], look: dict[str, Any]) -> tuple[str, byt
 
 def read(options: TableOptions, name: str, content: bytes, cut: int = 10**9) -> tuple[list[Any], int]:
     """What a table's rows became, read in two goes that part behind the row `cut`; and how many said nothing."""
-    mapping = Mapping(options, zone=ZoneInfo("Europe/Helsinki"), source="s")
+    mapping = Columns(options, zone=ZoneInfo("Europe/Helsinki"), source="s")
     outcomes: list[Any] = []
     place, order = {}, mapping.order()
     for _ in range(2):

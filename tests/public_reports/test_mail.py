@@ -8,7 +8,7 @@ import pytest
 
 from collectors.email.options import EmailOptions
 from collectors.email.tables import Fetched, MessageTables, read_envelope
-from collectors.mapping.columns import Mapping
+from collectors.mapping.columns import Columns
 from outbox.record import Record, Rejected
 from tests.support.mail import mail, mixed
 
@@ -23,7 +23,7 @@ class Read:
     def __init__(self, message, **options):
         options = EmailOptions(**SECTION, **{"entity": "id", "time": "at", "values": "v", **options})
         self.notes = []
-        mapping = Mapping(options, zone=ZoneInfo("Europe/Helsinki"), source="s")
+        mapping = Columns(options, zone=ZoneInfo("Europe/Helsinki"), source="s")
         fetched = Fetched(
             message, read_envelope(message.partition(b"\r\n\r\n")[0]), {}, datetime(2026, 11, 23, tzinfo=UTC)
         )

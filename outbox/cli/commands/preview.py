@@ -46,9 +46,11 @@ def preview(
 
     settings = load(config_path(context, config), also=configured_sources)
     agent = settings.agent
-    with open_sources(settings, [source]) as found, _counting_unchanged(settings) as unchanged:
-        chosen = require_previewable(found, source)
-        sample = Sample(chosen, customer=agent.customer, site=agent.site, rows=rows, unchanged=unchanged)
+    with _counting_unchanged(settings) as unchanged:
+        sample = Sample(customer=agent.customer, site=agent.site, rows=rows, unchanged=unchanged)
+        with open_sources(settings, [source], watch_row=sample.watch) as found:
+            chosen = require_previewable(found, source)
+            sample.read(chosen)
     zone = _zone(settings, chosen)
     warnings = list(_warnings(sample, settings, zone))
     if as_json:

@@ -1,15 +1,11 @@
-"""What a section may say, and that the guide tells all of it."""
+"""What a section may say."""
 
 import re
-from configparser import ConfigParser
-from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-import collectors
 from collectors.email.options import EmailOptions
-from collectors.tables.options import TableOptions
 
 GOOD = {
     "collector": "email",
@@ -21,8 +17,6 @@ GOOD = {
     "time": "Changed",
     "values": "Qty",
 }
-GUIDE = (Path(collectors.__file__).parent / "README.md").read_text(encoding="utf-8")
-SECTION = GUIDE.partition("\n## E-mail\n")[2].partition("\n## ")[0]
 
 
 def options(**more):
@@ -91,17 +85,3 @@ def test_what_reads_anew_is_what_means_other_messages_or_columns():
         {"body": "html"},
     ):
         assert options(**meaning).meaning() != same
-
-
-def test_the_guides_section_is_valid():
-    parser = ConfigParser(interpolation=None)
-    parser.read_string(re.search(r"```ini\n(.*?)```", SECTION, re.DOTALL)[1])
-    [name] = parser.sections()
-    assert EmailOptions.model_validate(dict(parser[name])).attachments == ("orders-*.csv", "*.xlsx")
-
-
-def test_the_guide_names_every_option_and_no_other():
-    named = set()
-    for line in re.findall(r"^\| (`.*?) \|", SECTION, re.MULTILINE):
-        named |= set(re.findall(r"`(\w+)`", line))
-    assert named == EmailOptions.model_fields.keys() - TableOptions.model_fields.keys()
