@@ -1,4 +1,4 @@
-"""Objects as files below a local directory; S3's promises, kept with a file system's means.
+"""Objects as files below a local directory, written and read; S3's promises with a file system's means.
 
 Invariants:
 - A name appears with all its bytes or not at all: they are written and synced under `.partial/`, which no
@@ -13,12 +13,12 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from outbox.errors import DiskFullError, OutboxError, PermanentError, TransientError
-from uploader.objectstore import Receipt, key_parts
+from outbox.errors import DiskFullError, ObjectError, OutboxError, PermanentError, TransientError
+from uploader.objectstore import ObjectReader, Receipt, key_parts
 
 PARTIAL = ".partial"
 """The folder of files that are being written, inside the destination, so that a rename crosses no disk."""
@@ -105,6 +105,48 @@ class DirectoryStore:
         return kind(what, hint=hint and hint.format(root=self._root))
 
 
+class DirectoryReader(ObjectReader):
+    """Reads the files below the folder that a `file:///` address names."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._root = folder_of(url)
+
+    def list_objects(self, below: str = "") -> Iterator[tuple[str, int]]:
+        """Yield the files in the order of their keys; see ObjectReader.list_objects."""
+        folder = below.rpartition("/")[0]
+        try:
+            if not self._root.is_dir():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._root))
+            start = self._root.joinpath(*key_parts(folder)) if folder else self._root
+            if start.is_dir():
+                found = _walk(start, f"{folder}/" if folder else "")
+                yield from (item for item in found if item[0].startswith(below))
+        except OSError as error:
+            raise self._explain(error) from error
+
+    def read_object(self, key: str) -> bytes:
+        """Return a file's bytes; see ObjectReader.read_object."""
+        try:
+            return self._root.joinpath(*key_parts(key)).read_bytes()
+        except FileNotFoundError as error:
+            if self._root.is_dir():
+                raise ObjectError(f"{self.url} has no object {key}") from error
+            raise self._explain(error) from error
+        except OSError as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: OSError) -> OutboxError:
+        what = f"cannot read below {self._root}: {error.strerror or type(error).__name__}"
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return PermanentError(
+                what, hint=f"is the disk of {self._root} mounted, and is the address right?"
+            )
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return PermanentError(what, hint=f"let the account that runs outbox read {self._root}")
+        return TransientError(what)
+
+
 def _name(partial: Path, target: Path) -> None:
     """Give the finished file its name; FileExistsError when the name is taken.
 
@@ -119,6 +161,18 @@ def _name(partial: Path, target: Path) -> None:
         if error.errno in (errno.EPERM, errno.ENOSYS):  # what FAT and some shares say
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP)) from error
         raise
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
+    """Yield the files below a folder; with its slash a folder's name sorts as S3 would sort its keys."""
+    with os.scandir(folder) as entries:
+        found = sorted((entry.name + "/" * entry.is_dir(), entry) for entry in entries)
+    for name, entry in found:
+        if name.endswith("/"):
+            if prefix or entry.name != PARTIAL:
+                yield from _walk(Path(entry.path), prefix + name)
+        else:
+            yield prefix + name, entry.stat().st_size
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,9 +13,10 @@ from tests.contract.conftest import BUCKET, Place
 from tests.support.s3_faults import Answer, page, refusal, serving
 from uploader.compression import compress
 from uploader.directory import PARTIAL
-from uploader.listing import PAGE_KEYS, PIECE_BYTES, ObjectReader, S3Reader, open_reader
-from uploader.objectstore import ObjectStore
+from uploader.objectstore import ObjectReader, ObjectStore
+from uploader.s3.reader import PAGE_KEYS, PIECE_BYTES, S3Reader
 from uploader.s3.store import S3Store
+from uploader.stores import open_reader
 
 ENVIRON = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "canary"}
 

@@ -75,16 +75,11 @@ class S3Store:
             key, self.url, self._bucket, login.host, login.credentials.shown, self._transport.via
         )
         try:
-            response = login.client.put_object(**self._request(key, data))
+            response = self._ask("put_object", self._request(key, data), attempt, login)
         except ClientError as error:
-            error.args = (login.credentials.mask(str(error)),)  # a traceback shows it
             if self._exists(error.response):
                 return Receipt(None, existed=True, server_time=_server_time(error.response))
             raise self._refused(error.response, attempt, login) from error
-        except urllib3.exceptions.HTTPError as error:
-            raise s3_errors.unreachable(error, attempt) from error
-        except BotoCoreError as error:
-            raise self._unusable(error) from error
         etag = self._confirm(response, data, attempt)
         return Receipt(etag, existed=False, server_time=_server_time(response))
 
@@ -104,9 +99,8 @@ class S3Store:
             name, self.url, self._bucket, login.host, login.credentials.shown, self._transport.via
         )
         try:
-            response: Mapping[str, Any] = getattr(login.client, operation)(Bucket=self._bucket, **parameters)
+            response = self._ask(operation, parameters, attempt, login)
         except ClientError as error:
-            error.args = (login.credentials.mask(str(error)),)  # a traceback shows it
             code = error.response.get("Error", {}).get("Code")
             if code == "AccessDenied":
                 what = f"{self.url}: the key {attempt.key_id} may not list or read"
@@ -119,14 +113,25 @@ class S3Store:
             if code == "InvalidRange":
                 return None
             raise self._refused(error.response, attempt, login) from error
-        except urllib3.exceptions.HTTPError as error:
-            raise s3_errors.unreachable(error, attempt) from error
-        except BotoCoreError as error:
-            raise self._unusable(error) from error
         metadata = response["ResponseMetadata"]
         status, headers = metadata["HTTPStatusCode"], metadata["HTTPHeaders"]
         if status != 204 and (status not in (200, 206) or _is_page(headers)):  # 204 has nothing to show
             raise s3_errors.stranger(status, headers, attempt)
+        return response
+
+    def _ask(
+        self, operation: str, parameters: dict[str, Any], attempt: s3_errors.Attempt, login: "_Login"
+    ) -> Mapping[str, Any]:
+        """Send one request; what S3 refuses comes through as botocore's ClientError, without the secrets."""
+        try:
+            response: Mapping[str, Any] = getattr(login.client, operation)(Bucket=self._bucket, **parameters)
+        except ClientError as error:
+            error.args = (login.credentials.mask(str(error)),)  # a traceback shows it
+            raise
+        except urllib3.exceptions.HTTPError as error:
+            raise s3_errors.unreachable(error, attempt) from error
+        except BotoCoreError as error:
+            raise self._unusable(error) from error
         return response
 
     def delete(self, key: str) -> None:
@@ -138,7 +143,7 @@ class S3Store:
         return self._logged_in().credentials.shown
 
     def _request(self, key: str, data: bytes) -> dict[str, Any]:
-        request: dict[str, Any] = {"Bucket": self._bucket, "Key": key, "Body": data}
+        request: dict[str, Any] = {"Key": key, "Body": data}
         if self._upload.conditional:
             request["IfNoneMatch"] = "*"
         if self._upload.checksum == "sha256":

@@ -16,7 +16,7 @@ from outbox.database import Database
 from outbox.errors import DataError, Exit, OutboxError, worst
 
 if TYPE_CHECKING:
-    from uploader.listing import ObjectReader
+    from uploader.objectstore import ObjectReader
 
 _LIMIT_S = 3_600.0
 
@@ -103,7 +103,7 @@ def audit(
             _audit_database(report, database, deep=deep)
             if store:
                 from outbox.retry import Retry
-                from uploader.listing import open_reader
+                from uploader.stores import open_reader
 
                 retry = Retry(limit_s=_LIMIT_S)
                 reader = open_reader(settings.upload, settings.network, folder=settings.folder, retry=retry)
@@ -155,7 +155,7 @@ def _open(url: str) -> "ObjectReader":
 
     from outbox.config.sections import NetworkOptions, UploadOptions
     from outbox.retry import Retry
-    from uploader.listing import open_reader
+    from uploader.stores import open_reader
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     network = NetworkOptions.model_validate({"ca_bundle": os.environ.get("AWS_CA_BUNDLE") or "system"})
