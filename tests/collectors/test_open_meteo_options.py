@@ -25,6 +25,7 @@ def test_it_is_a_collector(make_source):
         "network",
         "note",
         "hide",
+        "watch_row",
     }
 
 
