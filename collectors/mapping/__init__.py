@@ -1,1 +1,1 @@
-"""From the rows of any table to records: which column is what, and what each cell becomes. No I/O."""
+"""Maps the rows of any table to records: what each column means, and what each cell becomes. No I/O."""

@@ -1,8 +1,8 @@
-"""How a section says which column is what: the options that all tables share, and their little language.
+"""The options that map columns to records, shared by every source of tables, and their notation:
 
     our_name: Their column [unit] (text) * 0.001
 
-Only the column is needed. A name that holds a comma, a colon, a bracket or an asterisk stands in quotes.
+Only the column is required. A name with a comma, a colon, a bracket or an asterisk is put in double quotes.
 """
 
 import re
@@ -18,7 +18,7 @@ from collectors.mapping.cells import seen
 from collectors.mapping.times import Finer, RepeatedHour, checked_form
 from outbox.config.options import Names
 
-Kind = Literal["", "number", "text", "json"]
+ColumnType = Literal["", "number", "text", "json"]
 MAX_COLUMNS = 1_000
 MAX_NAME_CHARS = 200
 _ITEMS = re.compile(r'(?:"[^"\n]*"|\[[^\]\n]*\]|[^,\n])+')
@@ -29,29 +29,29 @@ _NAMED = re.compile(r'\s*([^":\[\]]+?)\s*:\s*(.+)', re.DOTALL)
 
 
 class Column(NamedTuple):
-    """A column under our name; `kind` is empty where nothing was said, `factor` None likewise."""
+    """A column and the name that it gets; `kind` is "" and `factor` None where the section sets neither."""
 
     name: str
     column: str
     unit: str = ""
-    kind: Kind = ""
+    kind: ColumnType = ""
     factor: Decimal | None = None
 
 
 def tidy(name: str) -> str:
-    """Return a column's name as it is compared: as it is seen, with one space between words."""
+    """Return a column's name in the form in which names are compared: visible text, single spaces."""
     return " ".join(seen(name).split())
 
 
 def split_items(text: str) -> list[str]:
-    """Return the parts between commas and line ends; a comma in quotes or brackets parts nothing."""
+    """Return the items of a list separated by commas or line breaks; quotes and brackets protect a comma."""
     return [item.strip() for item in _ITEMS.findall(text) if item.strip()]
 
 
 def parse_column(item: str) -> Column:
-    """Return what one part says; ValueError says what is wrong with it."""
+    """Return the column that one item describes; ValueError says what is wrong with it."""
     rest, unit, kind, factor = item.strip(), "", "", None
-    while True:  # the suffixes come in any order
+    while True:  # the suffixes may come in any order
         if not unit and (match := _UNIT.fullmatch(rest)):
             rest, unit = match[1], match[2].strip()
         elif not kind and (match := _KIND.fullmatch(rest)):
@@ -64,10 +64,10 @@ def parse_column(item: str) -> Column:
     column = plain(named[2] if named else rest)
     name = named[1] if named else column
     if not column or not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        raise ValueError(f"{item[:60]} names no column: write our_name: Their column [unit]")
+        raise ValueError(f"{item[:60]} does not name a column: write our_name: Their column [unit]")
     if factor is not None and kind in ("text", "json"):
-        raise ValueError(f"{item[:60]} multiplies what is not a number")
-    return Column(name, column, unit, kind, factor)  # type: ignore[arg-type] # the pattern knows no other kind
+        raise ValueError(f"{item[:60]} has a factor, and only a number can be multiplied")
+    return Column(name, column, unit, kind, factor)  # type: ignore[arg-type] # the pattern admits these types alone
 
 
 def plain(text: str) -> str:
@@ -77,7 +77,7 @@ def plain(text: str) -> str:
 
 
 def checked_path(text: str) -> str:
-    """Return a JMESPath expression; ValueError says what is wrong with it. An empty text is none."""
+    """Return a JMESPath expression, or "" where none is given; ValueError says what is wrong with it."""
     try:
         if text:
             jmespath.compile(text)
@@ -90,9 +90,11 @@ def _factor(text: str, item: str) -> Decimal:
     try:
         factor = Decimal(text)
     except InvalidOperation as error:
-        raise ValueError(f"{item[:60]} has no factor: write * 0.001, with a point") from error
+        raise ValueError(
+            f"{item[:60]} has a factor that is not a number: write * 0.001, with a decimal point"
+        ) from error
     if not factor.is_finite() or not factor or abs(factor.adjusted()) > 30:
-        raise ValueError(f"{item[:60]} has a factor that cannot be meant")
+        raise ValueError(f"{item[:60]} has a factor that is zero or out of range")
     return factor
 
 
@@ -108,13 +110,13 @@ def _checked_columns(items: tuple[str, ...]) -> tuple[str, ...]:
 
 def _checked_names(items: tuple[str, ...]) -> tuple[str, ...]:
     if len({plain(item) for item in items} - {""}) < len(items):
-        raise ValueError("names a column twice, or none")
+        raise ValueError("names a column twice, or has an empty name")
     return items
 
 
 def _one_at_least(items: tuple[str, ...]) -> tuple[str, ...]:
     if not items:
-        raise ValueError("names no column: a record has a time and a value")
+        raise ValueError("must name a column: every record has a time and a value")
     return items
 
 
@@ -130,33 +132,37 @@ ColumnNames = Annotated[Items, AfterValidator(_checked_names)]
 class MappingOptions(SourceOptions):
     """The options of every source that reads tables."""
 
-    stream: str = Field("", description="What kind of records these are; empty: the kind's own word.")
+    stream: str = Field("", description="Stream of the records; empty: the default of this kind of source.")
     entity: ColumnNames = Field(
-        (), description="Columns that together name one thing; empty: the source is one thing."
+        (), description="Columns that together identify one thing; empty: the source is one thing."
     )
     time: Annotated[ColumnNames, AfterValidator(_one_at_least)] = Field(
-        description="Column of when it was true, or several that hold its parts."
+        description="Column of the time of observation, or several (date, time of day)."
     )
     time_format: Annotated[str, AfterValidator(checked_form)] = Field(
-        "iso", description="iso, unix, unix_ms, unix_us, unix_ns, or a pattern like %d.%m.%Y %H:%M."
+        "iso", description="iso, unix, unix_ms, unix_us, unix_ns, or a pattern such as %d.%m.%Y %H:%M."
     )
     repeated_hour: RepeatedHour = Field(
         "reject",
-        description="Which of two hours is meant when clocks go back; in_order: as the rows before say.",
+        description="Which hour is meant when clocks go back; in_order: the earlier rows decide.",
     )
-    finer_times: Finer = Field("reject", description="What becomes of times finer than a microsecond.")
+    finer_times: Finer = Field(
+        "reject", description="Times finer than a microsecond: cut drops the extra digits."
+    )
     values: Annotated[ColumnList, AfterValidator(_one_at_least)] = Field(
-        description="our_name: Their column [unit], a number; (text), (json) keep such; * 0.001 multiplies."
+        description="our_name: Their column [unit]; a number unless (text) or (json); * 0.001 scales it."
     )
-    attributes: ColumnList = Field((), description="Columns kept as context, likewise; text unless (number).")
-    decimal: Literal[".", ","] = Field(".", description="What parts the decimals of numbers in text.")
+    attributes: ColumnList = Field(
+        (), description="Columns kept as context, in the same notation; text unless (number)."
+    )
+    decimal: Literal[".", ","] = Field(".", description="Decimal separator of numbers in text.")
     thousands: Literal["", ".", ",", "'", "space"] = Field(
-        "", description="What parts the thousands: . , ' or space; empty: nothing may."
+        "", description="Thousands separator: . , ' or space; empty: none is accepted."
     )
-    empty: Names = Field((), description="Texts that mean no value, such as n/a, NULL.")
+    empty: Names = Field((), description="Texts that mean a missing value, such as n/a, NULL.")
 
     @model_validator(mode="after")
     def _two_separators(self) -> Self:
         if self.thousands == self.decimal:
-            raise ValueError("thousands and decimal are the same sign")
+            raise ValueError("thousands and decimal must be different characters")
         return self

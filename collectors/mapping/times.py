@@ -1,8 +1,9 @@
-"""Times as tables write them, read in one zone. No I/O.
+"""Reads times as tables write them, in the time zone of one source. No I/O.
 
-Invariants: what is returned is aware. A time with an offset keeps it; one without is of the source's zone. A
-time that clocks skip does not exist and is refused; one that comes twice is refused until the section says
-which is meant (`repeated_hour`). Nothing that a text says is dropped: what cannot be read whole is refused.
+Invariants: every returned time is aware. A time with an offset keeps it; one without is in the source's zone.
+A time that is skipped when clocks go forward does not exist and is refused; one that occurs twice is refused
+until the section says which is meant (`repeated_hour`). No part of a text is dropped: a text that cannot be
+read completely is refused.
 """
 
 import json
@@ -28,9 +29,9 @@ _MAX_EPOCH = 10**21
 _LIKELY = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 _LIKELY_SECONDS = tuple(int(moment.timestamp()) for moment in _LIKELY)
 _FLOAT_DIGITS = 17
-"""What a binary float can hold: a number of seconds with no more digits is rounded to microseconds."""
+"""Digits that a binary float can hold: a number of seconds with no more is rounded to microseconds."""
 
-# Of ISO 8601, what RFC 3339 and its relatives write: the extended form, and the basic one with its T.
+# The part of ISO 8601 that RFC 3339 and its relatives use: the extended form, and the basic one with its T.
 _ISO = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d|\d{8}|\d{4}-?W\d\d-?\d)"
     r"(?:(?P<sep>[Tt ])(?P<clock>\d\d(?::?\d\d(?::?\d\d(?:[.,](?P<fraction>\d+))?)?)?)"
@@ -41,7 +42,7 @@ _MIDNIGHT = re.compile(r"24(?=[:.h]?00)")
 _DIRECTIVE = re.compile(r"%(.)", re.DOTALL)
 _SAYS_UTC = re.compile(r"(?<![A-Za-z])(?:Z|UTC|GMT)(?![A-Za-z])")
 _EXCEL_DAY_0 = date(1899, 12, 31)
-"""The day of a workbook's time of day; 24:00, the number 1, is the beginning of the next."""
+"""The date that a workbook gives to a time of day; 24:00, stored as 1, is the start of the next day."""
 
 
 class TimeReader:
@@ -59,9 +60,9 @@ class TimeReader:
         self._read = lru_cache(maxsize=1_024)(self._read_text)
 
     def __call__(self, cells: Sequence[Any], order: "Order | None" = None, entity: str = "") -> datetime:
-        """Return the aware time of one cell, or of several that hold its parts; ValueError says why none.
+        """Return the aware time of one cell, or of several that hold its parts; ValueError says why not.
 
-        With `order`, what came before for this entity decides which of two times is meant.
+        With `order`, the earlier rows of this entity decide which of two times is meant.
         """
         if not isinstance(cells[0], str) and (typed := _typed(cells)):
             found = self._placed(typed)
@@ -81,8 +82,8 @@ class TimeReader:
         if self._repeated in ("first", "second"):
             return found.first if self._repeated == "first" else found.second
         raise ValueError(
-            f"comes twice: clocks in {self._zone.key} go back over {found.local.isoformat(' ', 'minutes')}; "
-            "repeated_hour says which is meant"
+            f"occurs twice: clocks in {self._zone.key} go back over {found.local.isoformat(' ', 'minutes')}; "
+            "set repeated_hour to say which is meant"
         )
 
     def _read_text(self, text: str) -> "datetime | _Twice":
@@ -158,11 +159,11 @@ class TimeReader:
     def _may_cut(self, cell: Any) -> None:
         if self._finer == "reject":
             raise _FinerError(
-                f"is finer than a microsecond: {shown(cell)}; finer_times = cut leaves the rest out"
+                f"is finer than a microsecond: {shown(cell)}; finer_times = cut drops the extra digits"
             )
 
     def _likelier(self, cell: Any) -> str:
-        """Return which unit would make a number a time of today's, as advice; empty where none would."""
+        """Return the unit that would make a number a recent time, as advice; "" where none would."""
         try:
             number = Decimal(self._number(cell))
         except ValueError:
@@ -173,7 +174,7 @@ class TimeReader:
         return ""
 
     def _placed(self, moment: datetime) -> "datetime | _Twice":
-        """Return the time in UTC, of the zone where it has no offset; both times where it comes twice."""
+        """Return the time in UTC; without an offset it is in the source's zone, where it may occur twice."""
         try:
             if moment.tzinfo is not None:
                 return moment.astimezone(UTC)
@@ -191,11 +192,11 @@ class TimeReader:
 
 
 class _FinerError(ValueError):
-    """A time holds more than microseconds."""
+    """A time has digits beyond the microsecond."""
 
 
 class _Twice(NamedTuple):
-    """A local time that comes twice, and the two moments that it may be."""
+    """A local time that occurs twice, and the two moments that it may mean."""
 
     local: datetime
     first: datetime
@@ -203,11 +204,11 @@ class _Twice(NamedTuple):
 
 
 class Order:
-    """What came before, entity by entity, in rows that ascend: which of two equal hours a row belongs to.
+    """The last times of each entity in ascending rows, which decide which repeated hour a row belongs to.
 
-    A row belongs to the first until the time of its entity stands still or steps back. With no row of its
-    entity within a day before the hour, it is refused. Only such rows are remembered, of 10,000 entities at
-    most, and `text` holds them for a bookmark ("" mostly).
+    A row belongs to the first hour until the time of its entity stands still or steps back. A row whose
+    entity has no row within a day before the hour is refused. Only rows near such an hour are remembered, for
+    at most 10,000 entities; `text` returns them for a bookmark (usually "").
     """
 
     MAX_ENTITIES = 10_000
@@ -222,20 +223,20 @@ class Order:
         self._lost = False
 
     def decide(self, entity: str, twice: _Twice) -> datetime:
-        """Return which moment is meant; ValueError where the rows before it do not decide."""
+        """Return the moment that is meant; ValueError where the earlier rows do not decide."""
         local = twice.local
         before, number = self._last.get(entity, (None, 0))
         if before is None or before >= local + (twice.second - twice.first) or (number and local < before):
             raise ValueError(
-                f"comes twice: {local.isoformat(' ', 'minutes')}, and no row before it says which is meant; "
-                "repeated_hour = first or second does"
+                f"occurs twice: {local.isoformat(' ', 'minutes')}, and no earlier row tells which is meant; "
+                "set repeated_hour = first or second"
             )
         number = 1 if number or local <= before else 0
         self._pending[entity] = (local, number)
         return twice.second if number else twice.first
 
     def note(self, entity: str, moment: datetime, zone: ZoneInfo) -> None:
-        """Take a row whose time comes once."""
+        """Record a row whose time occurs once."""
         local = moment.astimezone(zone)
         later = (moment + self._BEFORE).astimezone(zone)
         if (later.utcoffset() or timedelta()) < (local.utcoffset() or timedelta()):
@@ -244,15 +245,15 @@ class Order:
             self._pending[entity] = None
 
     def forget(self, entity: str) -> None:
-        """Take a row of this entity whose time nobody knows: what came before it decides nothing any more."""
+        """Record a row of this entity whose time is unknown: earlier rows no longer decide anything."""
         self._pending[entity] = None
 
     def lose(self) -> None:
-        """Take a row whose entity nobody knows: what came before it decides nothing any more."""
+        """Record a row whose entity is unknown: earlier rows of any entity no longer decide anything."""
         self._lost = True
 
     def commit(self) -> None:
-        """Let the rows that were taken count as having come before; a place to go on from follows."""
+        """Make the recorded rows count as earlier rows: reading can be resumed behind them."""
         if self._lost:
             self._last.clear()
             self._pending.clear()
@@ -265,13 +266,13 @@ class Order:
         self._pending.clear()
 
     def text(self) -> str:
-        """Return what is remembered, for `Order(text)`."""
+        """Return what is remembered, as the argument of `Order`."""
         said = {entity: (local.isoformat(), number) for entity, (local, number) in self._last.items()}
         return json.dumps(said, separators=(",", ":")) if said else ""
 
 
 def _typed(cells: Sequence[Any]) -> datetime | None:  # noqa: PLR0911 - a kind a line
-    """Return the time of cells that a workbook or a database gave as times; None for any other."""
+    """Return the time of cells that a workbook or a database delivered as times; None for any other."""
     first, *rest = cells
     if not isinstance(first, date) or len(rest) > 1:
         return None
@@ -293,7 +294,7 @@ def _typed(cells: Sequence[Any]) -> datetime | None:  # noqa: PLR0911 - a kind a
 
 
 def _is_usual(text: str) -> bool:
-    """Whether a text has the form of most ISO times, YYYY-MM-DD hh:mm and perhaps :ss, which is read fast."""
+    """Whether a text has the usual ISO form, YYYY-MM-DD hh:mm with or without :ss, which is read fast."""
     return (
         (len(text) == 16 or (len(text) == 19 and text[16] == ":"))
         and text[4] == text[7] == "-"
@@ -316,32 +317,32 @@ def _part(cell: Any) -> str:
 
 
 def checked_form(form: str) -> str:
-    """Return a form of times that can be read whole; ValueError for any other says what it would drop."""
+    """Return a time format that reads a time completely; ValueError says what any other would drop."""
     if form == ISO or form in _PER_SECOND:
         return form
     if "%" not in form:
         raise ValueError(
-            "is not a form of times: write iso, unix, unix_ms, unix_us, unix_ns "
-            "or a pattern like %d.%m.%Y %H:%M"
+            "is not a time format: write iso, unix, unix_ms, unix_us, unix_ns "
+            "or a pattern such as %d.%m.%Y %H:%M"
         )
     named = set(_DIRECTIVE.findall(form))
     if "Z" in named:
         raise ValueError(
-            "reads the name of a zone with %Z and forgets it: "
-            "write the name itself (GMT, UTC), or %z for +02:00"
+            "reads the name of a time zone with %Z, which is then ignored: "
+            "write the name itself (GMT, UTC), or %z for an offset such as +02:00"
         )
     if "p" in named and "I" not in named:
         raise ValueError("has %p with %H, which ignores AM and PM: write %I with %p")
     if "I" in named and "p" not in named:
-        raise ValueError("has %I without %p, so that morning and evening are the same: add %p, or write %H")
+        raise ValueError("has %I without %p, so that morning and evening look the same: add %p, or write %H")
     if "M" in named and not named & {"H", "I"}:
-        raise ValueError("has minutes and no hour: add %H")
+        raise ValueError("has minutes but no hour: add %H")
     try:
         found = datetime.strptime(_PROBE.strftime(form), form)  # noqa: DTZ007 - its parts alone count
     except ValueError as error:
-        raise ValueError(f"is not a pattern of times that can be read: {error}") from error
+        raise ValueError(f"is not a valid time pattern: {error}") from error
     if found.date() != _PROBE.date():
-        raise ValueError("names no whole day: year, month and day are needed")
+        raise ValueError("lacks a full date: year, month and day are required")
     if named & {"H", "I"} and found.hour != _PROBE.hour:
-        raise ValueError("does not read the hour back that it wrote")
+        raise ValueError("does not read back the hour that it writes")
     return form

@@ -1,1 +1,1 @@
-"""Tables as customers export them, as rows: CSV, JSON, NDJSON and workbooks, packed or not."""
+"""Reads tables as customers export them, row by row: CSV, JSON, NDJSON and workbooks, packed or not."""

@@ -1,7 +1,7 @@
-"""JSON as tables: an object is a row, and an array of them is read element by element.
+"""Reads JSON as a table: an object is a row, and an array of objects is read element by element.
 
-Invariants: what `exact_json` refuses is a row with a problem, or ends the document; a document is bounded
-where it must be held whole, an element where the array is streamed.
+Invariants: what `exact_json` refuses becomes a row with a problem, or ends the document. The size of a
+document is limited where it must be held in memory, and that of an element where the array is streamed.
 """
 
 import codecs
@@ -21,15 +21,15 @@ from outbox.errors import PermanentError
 MAX_DOCUMENT_BYTES = 16_000_000
 MAX_ELEMENT_CHARS = 1_000_000
 MAX_NAME_CHARS = 250
-"""A longer name of a column within an object is none: names would outgrow what they name."""
+"""A nested key whose path would be longer gives no column: names would outgrow the data."""
 _CHUNK_BYTES = 64 * 1024
 _SPACE = re.compile(r"[ \t\r\n]*")
-_TWO_WAYS = Refused("stands there twice: as one key, and as a key within another")
+_TWO_WAYS = Refused("is ambiguous: it is a key of its own, and also the path of a nested key")
 _KIND = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
 def as_row(found: Any, problem: str = "") -> tuple[dict[str, Any] | None, str]:
-    """Return an object with the objects in it spread as `outer.inner`, and "" or what is wrong with it."""
+    """Return an object with nested objects flattened to `outer.inner`, and "" or what is wrong with it."""
     if isinstance(found, Refused):
         found, problem = found.shown, found.problem
     if not isinstance(found, dict):
@@ -38,7 +38,7 @@ def as_row(found: Any, problem: str = "") -> tuple[dict[str, Any] | None, str]:
 
 
 def _spread(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the object with every key in the objects in it; of two of one name, neither counts."""
+    """Return the object with the keys of nested objects added; of two with the same name, neither counts."""
     if not any(isinstance(value, dict) for value in found.values()):
         return found
     spread = dict(found)
@@ -58,12 +58,12 @@ def _spread(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_document(stream: io.BufferedReader, encoding: str, records: str) -> list[Any]:
-    """Return what `records` finds in the whole document; PermanentError where that is no list."""
+    """Return the list that `records` finds in the whole document; PermanentError where there is none."""
     content = read_at_most(stream, MAX_DOCUMENT_BYTES)
     if len(content) > MAX_DOCUMENT_BYTES:
         raise PermanentError(
             f"is a JSON document of more than {MAX_DOCUMENT_BYTES:,} bytes",
-            hint="a list of objects, or an object a line, may be of any size",
+            hint="export a plain list of objects, or one object per line (NDJSON): both may be of any size",
         )
     try:
         text = content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
@@ -72,12 +72,12 @@ def read_document(stream: io.BufferedReader, encoding: str, records: str) -> lis
         if isinstance(found, list):
             return rows_of(document, found)
     except (ValueError, RecursionError, JMESPathError) as error:
-        raise PermanentError(f"is not a JSON document: {error}") from error
-    raise PermanentError(f"has no list at {records}", hint="correct the section's records")
+        raise PermanentError(f"is not a valid JSON document: {error}") from error
+    raise PermanentError(f"has no list at {records}", hint="correct records in the section")
 
 
 class ArrayElements:
-    """The elements of a JSON array, or the one object that a document is, decoded as they are reached."""
+    """The elements of a JSON array, or the single object of a document, decoded one at a time."""
 
     def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
         self._stream = stream
@@ -89,7 +89,7 @@ class ArrayElements:
         self._chunk_bytes = _CHUNK_BYTES
 
     def __iter__(self) -> Iterator[tuple[Any, int]]:
-        """Yield each element and how many characters it had; PermanentError where the JSON is broken."""
+        """Yield each element and its length in characters; PermanentError where the JSON is invalid."""
         first = self._peek()
         if not first:
             return
@@ -111,7 +111,7 @@ class ArrayElements:
                 return
             if sign != ",":
                 raise PermanentError(
-                    f"is not whole JSON: {sign or 'the end'!r} follows an element of its list"
+                    f"is not valid JSON: {sign or 'the end'!r} follows an element of its list"
                 )
 
     def _element(self) -> tuple[Any, int]:
@@ -123,9 +123,9 @@ class ArrayElements:
                 raise PermanentError(f"has a row that {error}") from error
             except json.JSONDecodeError as error:
                 if self._ended or self._too_long():
-                    raise PermanentError(f"is not whole JSON: {error.msg}") from error
+                    raise PermanentError(f"is not valid JSON: {error.msg}") from error
             else:
-                # A number at the very end may go on in the next chunk.
+                # A number at the very end may continue in the next chunk.
                 if self._ended or end < len(self._buffer):
                     size, self._at = end - self._at, end
                     return Refused(problem, found) if problem else found, size
@@ -135,7 +135,7 @@ class ArrayElements:
         return len(self._buffer) - self._at > MAX_ELEMENT_CHARS
 
     def _peek(self) -> str:
-        """The next character that is no space, which is not taken; "" at the end."""
+        """Return the next non-space character without consuming it; "" at the end."""
         while True:
             self._at = _SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr] # matches ""
             if self._at < len(self._buffer):
@@ -151,12 +151,15 @@ class ArrayElements:
         try:
             text = self._decoder.decode(chunk, final=not chunk)
         except UnicodeError as error:
-            raise PermanentError(f"is not in the source's encoding: {error}") from error
+            raise PermanentError(
+                f"is not in the section's encoding: {error}", hint="correct encoding in the section"
+            ) from error
         self._ended = not chunk
         self._buffer, self._at = self._buffer[self._at :] + text, 0
 
     def _require_end(self) -> None:
         if self._peek():
             raise PermanentError(
-                "goes on behind its JSON document", hint="an object a line? Then format = ndjson"
+                "has more text after its JSON document",
+                hint="if each line holds an object, set format = ndjson",
             )

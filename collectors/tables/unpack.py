@@ -1,7 +1,7 @@
-"""Bytes of a table, unpacked as they are read: gzip, zstd, UTF-16. Memory does not grow with the content.
+"""Decompresses and decodes a table while it is read: gzip, zstd, UTF-16. Memory does not grow with its size.
 
-Invariant: what a packed file unfolds into is bounded, in bytes and in relation to what it was packed in,
-while it unfolds: its own word on its size is believed by nobody.
+Invariant: the unpacked size is limited, in bytes and relative to the compressed size, while it is unpacked:
+the size that a file claims for itself is never trusted.
 """
 
 import codecs
@@ -22,7 +22,7 @@ else:
 MAX_UNPACKED_BYTES = 4_000_000_000
 MAX_RATIO = 200
 FREE_BYTES = 16_000_000
-"""What may be unfolded whatever the ratio: short files of one repeated line are no attack."""
+"""What may be unpacked whatever the ratio: a short file of one repeated line is harmless."""
 SUFFIXES = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".cab")
 WORKBOOKS = (".xls", ".xlsb", ".ods")
@@ -33,13 +33,13 @@ _BOMS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 
 
 def unpacked_name(name: str) -> str:
-    """Return a file's name as it is without the ending of its packing."""
+    """Return a file's name without the extension of its compression."""
     stem, dot, ending = name.rpartition(".")
     return stem if stem and SUFFIXES.get(dot + ending.lower()) else name
 
 
 class _Source(io.RawIOBase):
-    """A raw stream whose bytes come from one function; b"" is the end."""
+    """A raw stream whose bytes come from one function, which returns b"" at the end."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._next = read
@@ -58,7 +58,7 @@ class _Source(io.RawIOBase):
 
 
 class _Counted:
-    """Counts what is read of a packed stream, as the measure of what it may unfold into."""
+    """Counts the bytes read from a compressed stream, to which the unpacked size is compared."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -77,7 +77,7 @@ class _Counted:
 
 
 def unpacked(stream: IO[bytes], packing: str) -> io.BufferedReader:
-    """Return the stream without its packing ("" for none); PermanentError, while reading, for a bomb."""
+    """Return the stream unpacked ("": it is not packed); reading a bomb raises PermanentError."""
     if not packing:
         return io.BufferedReader(_Source(stream.read), _CHUNK_BYTES)
     counted = _Counted(stream)
@@ -89,13 +89,16 @@ def unpacked(stream: IO[bytes], packing: str) -> io.BufferedReader:
     def read(size: int) -> bytes:
         nonlocal done
         try:
-            found = inner.read1(size)  # what stands before the damage is read, too
+            found = inner.read1(size)  # what precedes the damage is read, too
         except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
-            raise PermanentError(f"is no whole {packing} file: {error or 'it ends too early'}") from error
+            raise PermanentError(
+                f"is not a complete {packing} file: {error or 'it ends too early'}",
+                hint="have it exported or copied again",
+            ) from error
         done += len(found)
         if done > MAX_UNPACKED_BYTES or done > FREE_BYTES + MAX_RATIO * counted.count:
             raise PermanentError(
-                f"unfolds into more than {done:,} bytes out of {counted.count:,}: no table does that"
+                f"unpacks to more than {done:,} bytes from {counted.count:,}: it may be a decompression bomb"
             )
         return found
 
@@ -103,7 +106,7 @@ def unpacked(stream: IO[bytes], packing: str) -> io.BufferedReader:
 
 
 def read_at_most(stream: IO[bytes], max_bytes: int) -> bytes:
-    """Return the rest of a stream, or one byte more than `max_bytes` of it; room is taken as it is needed."""
+    """Return the rest of a stream, or `max_bytes` + 1 bytes of it; memory is taken as it is needed."""
     found = bytearray()
     while len(found) <= max_bytes and (chunk := stream.read(min(_CHUNK_BYTES, max_bytes + 1 - len(found)))):
         found += chunk
@@ -111,25 +114,28 @@ def read_at_most(stream: IO[bytes], max_bytes: int) -> bytes:
 
 
 def require_unpacked(stream: io.BufferedReader, packing: str) -> None:
-    """Raise PermanentError when what was unpacked, or was never said to be packed, is packed (again)."""
+    """Raise PermanentError for content that is packed although its name does not say so, or packed twice."""
     start = stream.peek(4)[:4]
     for magic, kind in _MAGIC.items():
         if start.startswith(magic):
-            what = "is packed twice" if packing else f"is a {kind} file without the ending that says so"
-            raise PermanentError(what, hint="one layer of gzip or zstd is read, and .gz or .zst must say so")
+            what = "is packed twice" if packing else f"is a {kind} file whose extension does not say so"
+            raise PermanentError(
+                what, hint="pack it once only, with gzip or zstd, and let its name end in .gz or .zst"
+            )
     if start.startswith(_OLE):
-        raise PermanentError("is an old workbook (.xls), whatever its name says", hint="save it as .xlsx")
+        raise PermanentError("is an old workbook (.xls) by its content", hint="save it as .xlsx")
     if start.startswith(b"PK\x03\x04"):
         raise PermanentError(
-            "is an archive or a workbook", hint="unpack it, or name it .xlsx where it is one"
+            "is a ZIP archive or a workbook by its content",
+            hint="unpack an archive; rename a workbook to end in .xlsx",
         )
 
 
 def as_text(stream: io.BufferedReader, encoding: str) -> tuple[io.BufferedReader, str, bool]:
-    """Return the stream, the encoding its lines are in, and whether its offsets are still the file's.
+    """Return the stream, the encoding of its lines, and whether its offsets are still those of the file.
 
-    Encodings whose line ends are no single byte are turned into UTF-8 on the way; a UTF-16 mark at the
-    start says more than the configuration. PermanentError, while reading, for what is not in the encoding.
+    An encoding whose line ends take more than one byte is converted to UTF-8 on the way; a UTF-16 or UTF-32
+    byte-order mark overrides the configuration. Reading what is not in the encoding raises PermanentError.
     """
     start = stream.peek(4)[:4]
     marked = next((name for mark, name in _BOMS if start.startswith(mark)), "")
@@ -147,7 +153,9 @@ def as_text(stream: io.BufferedReader, encoding: str) -> tuple[io.BufferedReader
                 text = decoder.decode(chunk, final=ended)
                 found = text.encode()
             except UnicodeError as error:
-                raise PermanentError(f"is not in {marked or encoding}: {error}") from error
+                raise PermanentError(
+                    f"is not in {marked or encoding}: {error}", hint="correct encoding in the section"
+                ) from error
             if found:
                 return found
         return b""
@@ -156,12 +164,12 @@ def as_text(stream: io.BufferedReader, encoding: str) -> tuple[io.BufferedReader
 
 
 def with_newlines(stream: io.BufferedReader) -> io.BufferedReader:
-    """Return the stream with a newline for each carriage return: byte for byte, so that offsets stay."""
+    """Return the stream with each carriage return replaced by a newline, so that offsets stay the same."""
     return io.BufferedReader(_Source(lambda size: stream.read1(size).replace(b"\r", b"\n")), _CHUNK_BYTES)
 
 
 def is_ascii_compatible(encoding: str) -> bool:
-    """Return whether line ends and delimiters are the single bytes that they are in ASCII."""
+    """Return whether the encoding writes line ends and delimiters as the same single bytes as ASCII."""
     plain = "\n\r\t\",;|' 09azAZ"
     try:
         return plain.encode(encoding) == plain.encode("ascii")

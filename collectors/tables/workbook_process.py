@@ -1,10 +1,10 @@
 """The process that reads one workbook: its bytes on stdin, JSON lines on stdout. Run by `workbook`.
 
-The library that reads workbooks ends its process where memory runs out: here it ends nobody else's.
-What the library does not tell (the text of an error, a formula without a result, digits that no float holds,
-zeros that a format shows) is read from the sheet's XML, and laid over its rows by position.
-Lines: {"sheets": names}, {"unread": names} where others hold rows, a list for each row, {"end": true}; or
-{"error": text} instead of any of them.
+The library that reads workbooks aborts its process when memory runs out, so it gets a process of its own.
+What the library does not report (the text of an error, a formula without a result, digits beyond a float's
+precision, leading zeros of a number format) is read from the sheet's XML, and replaces cells by position.
+Lines: {"sheets": names}, {"unread": names} where other sheets have content, a list for each row,
+{"end": true}; or {"error": text} in place of any of them.
 """
 
 import io
@@ -26,28 +26,30 @@ from collectors.mapping.cells import kept
 
 MAX_MEMORY_BYTES = 1_500_000_000
 CHUNK_BYTES = 65_536
-MAX_TOLD_CHARS = 1_000
-UNCALCULATED = Refused("holds a formula that nobody has calculated: open the workbook in Excel and save it")
+MAX_VALUE_CHARS = 1_000
+UNCALCULATED = Refused(
+    "contains a formula without a calculated result: open the workbook in Excel and save it"
+)
 OUT_OF_DATE = Refused(
-    "holds a formula whose result is out of date, as the workbook says (fullCalcOnLoad): "
+    "contains a formula whose result the workbook declares out of date (fullCalcOnLoad): "
     "open it in Excel and save it"
 )
-MERGED = Refused("is part of a merged cell, and only the cell's first row says something: fill each row")
+MERGED = Refused("belongs to a merged cell, whose value is in its first row only: fill in every row")
 _MANY_DIGITS = 16
-"""Excel keeps 15 digits, and a float holds any 15: from here on the digits themselves are taken."""
+"""Excel keeps 15 digits, which a float holds exactly: a longer number is read digit by digit."""
 _WHOLE = re.compile(r"-?[0-9]{16,400}")
 _ZEROS = re.compile(r"0{2,30}")
 _SIGNS = (b"<f", b":f", b'"e', b"'e", b"<!", b"&#")
 _LONG = re.compile(rb"v(?:\s|>\s*-?[0-9]{16})")
-"""A sheet without any of these, and without such a style, holds nothing to be laid over its rows."""
+"""A sheet without any of these, and without a style that shows leading zeros, needs no correction."""
 _CONTENT = re.compile(rb"<(?:[^\s<>/:!?]+:)?(?:v|is|f)[\s/>]")
 _PLACE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _TRUE = ("1", "true")
 _TYPED = (date, time, timedelta)
 
 
-class Finding(NamedTuple):
-    """What a cell is, other than the library says; its row and column count from 0."""
+class Correction(NamedTuple):
+    """What a cell really holds where the library reports something else; row and column count from 0."""
 
     row: int
     column: int
@@ -55,7 +57,7 @@ class Finding(NamedTuple):
 
 
 def lines(content: bytes, sheet: str) -> Iterator[Any]:
-    """Yield what the parent is told."""
+    """Yield the lines for the parent process."""
     import python_calamine as calamine  # noqa: PLC0415 - an extra
 
     try:
@@ -67,7 +69,7 @@ def lines(content: bytes, sheet: str) -> Iterator[Any]:
         worksheet, visible = calamine.SheetTypeEnum.WorkSheet, calamine.SheetVisibleEnum.Visible
         open_ones = [m.name for m in workbook.sheets_metadata if m.typ == worksheet and m.visible == visible]
         if not sheet and not open_ones:
-            raise ValueError("it has no visible worksheet: name one as the section's sheet")
+            raise ValueError("it has no visible worksheet: set sheet in the section")
         if any(m.name == sheet and m.typ != worksheet for m in workbook.sheets_metadata):
             raise ValueError("the section's sheet is not a worksheet")
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
@@ -75,12 +77,12 @@ def lines(content: bytes, sheet: str) -> Iterator[Any]:
             if unread := [] if sheet else [name for name in open_ones[1:] if parts.holds_cells(name)]:
                 yield {"unread": unread}
             name = sheet or open_ones[0]
-            for row in _overlaid(workbook.get_sheet_by_name(name), parts.findings(name)):
+            for row in _corrected(workbook.get_sheet_by_name(name), parts.corrections(name)):
                 yield [kept(cell) if _is_special(cell) else cell for cell in row]
         yield {"end": True}
     except GeneratorExit:
         raise
-    except BaseException as error:  # noqa: BLE001 - the library's own bugs are no Exception
+    except BaseException as error:  # noqa: BLE001 - a panic of the library does not inherit Exception
         yield {"error": str(error) or type(error).__name__}
 
 
@@ -91,7 +93,7 @@ def _is_special(cell: Any) -> bool:
 
 
 class _Parts:
-    """The XML of a workbook: which part a sheet is, and what all sheets share."""
+    """The XML parts of a workbook: which of them is which sheet, and what all sheets share."""
 
     def __init__(self, packed: zipfile.ZipFile) -> None:
         self._packed = packed
@@ -103,14 +105,14 @@ class _Parts:
         _walk(self._xml("xl/_rels/workbook.xml.rels"), self._on_relation)
 
     def holds_cells(self, sheet: str) -> bool:
-        """Whether any cell of the sheet says something."""
+        """Return whether any cell of the sheet has content."""
         return _CONTENT.search(self._sheet(sheet)) is not None
 
-    def findings(self, sheet: str) -> Iterator[Finding]:
-        """Yield what the library does not tell of the sheet, in the order of its XML."""
+    def corrections(self, sheet: str) -> Iterator[Correction]:
+        """Yield what the library does not report of the sheet, in the order of its XML."""
         xml, zeros = self._sheet(sheet), self._zeros()
         if zeros or any(sign in xml for sign in _SIGNS) or _LONG.search(xml):
-            yield from _Cells(zeros, is_out_of_date=self._is_out_of_date).findings(xml)
+            yield from _Cells(zeros, is_out_of_date=self._is_out_of_date).corrections(xml)
 
     def _xml(self, name: str) -> bytes:
         if name.lower() not in self._names:
@@ -132,7 +134,7 @@ class _Parts:
             self._targets[attributes.get("Id", "")] = attributes.get("Target", "")
 
     def _zeros(self) -> dict[str, int]:
-        """How many digits the styles show that show leading zeros (number format 00000)."""
+        """Return the number of digits for each style that shows leading zeros (number format 00000)."""
         formats: dict[str, int] = {}
         zeros: dict[str, int] = {}
         styles, is_cell_style = 0, False
@@ -154,7 +156,7 @@ class _Parts:
 
 
 class _Cells:
-    """Reads a sheet's XML, a chunk at a time."""
+    """Reads a sheet's XML in chunks."""
 
     def __init__(self, zeros: dict[str, int], *, is_out_of_date: bool) -> None:
         self._zeros = zeros
@@ -163,10 +165,10 @@ class _Cells:
         self._cell: dict[str, str] | None = None
         self._has_formula = self._is_value = False
         self._text = self._place = ""
-        self._found: list[Finding] = []
+        self._found: list[Correction] = []
 
-    def findings(self, xml: bytes) -> Iterator[Finding]:
-        """Yield what is found, in the order of the XML."""
+    def corrections(self, xml: bytes) -> Iterator[Correction]:
+        """Yield the corrections in the order of the XML."""
         parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler = self._start
@@ -187,7 +189,7 @@ class _Cells:
             self._cell, self._has_formula, self._text = attributes, False, ""
             if "r" in attributes:
                 self._place = attributes["r"]
-            else:  # it stands behind the one before it
+            else:  # it follows the one before it
                 self._move()
                 self._column += 1
         elif local == "f":
@@ -198,7 +200,7 @@ class _Cells:
             self._row, self._column = int(said) - 1 if said.isdecimal() else self._row + 1, -1
 
     def _move(self) -> None:
-        """Go to the place that was named last: few cells need to know theirs."""
+        """Work out row and column from the last reference: few cells need theirs."""
         if place := _PLACE.fullmatch(self._place):
             self._row, self._column = int(place[2]) - 1, _column(place[1])
         self._place = ""
@@ -211,11 +213,11 @@ class _Cells:
             found = self._odd(self._cell, self._text.strip())
             if found is not None:
                 self._move()
-                self._found.append(Finding(self._row, self._column, found))
+                self._found.append(Correction(self._row, self._column, found))
             self._cell = None
 
     def _data(self, text: str) -> None:
-        if self._is_value and len(self._text) < MAX_TOLD_CHARS:  # more is a text, which the library reads
+        if self._is_value and len(self._text) < MAX_VALUE_CHARS:  # longer ones are text, not numbers
             self._text += text
 
     def _odd(self, cell: dict[str, str], text: str) -> Refused | Decimal | str | None:
@@ -225,7 +227,7 @@ class _Cells:
         if self._has_formula and self._is_out_of_date:
             return OUT_OF_DATE
         if kind == "e":
-            return text or Refused("holds an error without its name")
+            return text or Refused("contains an error without a name")
         if kind != "n" or (len(text) < _MANY_DIGITS and not self._zeros):
             return None
         if (width := self._zeros.get(cell.get("s", ""))) and text.isascii() and text.isdecimal():
@@ -233,36 +235,38 @@ class _Cells:
         return Decimal(text) if len(text) >= _MANY_DIGITS and _WHOLE.fullmatch(text) else None
 
 
-def _overlaid(sheet: Any, findings: Iterator[Finding]) -> Iterator[list[Any]]:
-    """Yield the sheet's rows from its first on, each with what was found of its cells.
+def _corrected(sheet: Any, corrections: Iterator[Correction]) -> Iterator[list[Any]]:
+    """Yield the rows of the sheet with their corrections.
 
-    ValueError where a finding is out of order, or left of all columns that there are.
+    ValueError where a correction is out of order, or to the left of the sheet's first column.
     """
     (_, left), (_, right) = (sheet.start, sheet.end) if sheet.start else ((0, sys.maxsize), (0, sys.maxsize))
     rows = iter(sheet.iter_rows())
     merged = _Merged(sheet.merged_cell_ranges or (), left, right)
-    finding = next(findings, None)
+    correction = next(corrections, None)
     for number in itertools.count():
         row = next(rows, None)
         if row is None:
-            if finding is None:
+            if correction is None:
                 return
             row = [""] * (right - left + 1 if sheet.start else 0)
-        while finding is not None and finding.row <= number:
-            if finding.row < number:
-                raise ValueError("its rows do not ascend")
-            if finding.column < left:
-                raise ValueError("its first column, or all of it, is formulas that nobody has calculated")
-            at = finding.column - left
-            if at < len(row) and (isinstance(finding.cell, Refused) or not isinstance(row[at], _TYPED)):
-                row[at] = finding.cell
-            finding = next(findings, None)
+        while correction is not None and correction.row <= number:
+            if correction.row < number:
+                raise ValueError("its rows are not in ascending order")
+            if correction.column < left:
+                raise ValueError(
+                    "its first column, or the whole sheet, has formulas without a calculated result"
+                )
+            at = correction.column - left
+            if at < len(row) and (isinstance(correction.cell, Refused) or not isinstance(row[at], _TYPED)):
+                row[at] = correction.cell
+            correction = next(corrections, None)
         merged.mark(number, row)
         yield row
 
 
 class _Merged:
-    """Marks the blank cells that a merged cell covers below its first row, from row to row."""
+    """Marks the blank cells that a merged cell covers below its first row."""
 
     def __init__(self, ranges: Iterable[Any], left: int, right: int) -> None:
         tall = [(top, first, bottom, last) for (top, first), (bottom, last) in ranges if bottom > top]
@@ -271,7 +275,7 @@ class _Merged:
         self._covered: dict[int, int] = {}
 
     def mark(self, number: int, row: list[Any]) -> None:
-        """Mark one row; the rows come in their order."""
+        """Mark the cells of one row; rows are passed in ascending order."""
         if self._covered:
             self._covered = {column: last for column, last in self._covered.items() if last >= number}
             for column in self._covered:
@@ -285,7 +289,7 @@ class _Merged:
 
 
 def _walk(xml: bytes, on_start: Callable[[str, dict[str, str]], None]) -> None:
-    """Tell of each element of a document, its name and its attributes' names without prefixes."""
+    """Call `on_start` for each element of a document, with names that have no prefixes."""
     parser = expat.ParserCreate()
     parser.StartElementHandler = lambda name, found: on_start(name.rpartition(":")[2], _local(found))
     parser.Parse(xml, True)
@@ -303,7 +307,7 @@ def _column(letters: str) -> int:
 
 
 def limit_memory() -> None:
-    """Set the limit where the system knows one."""
+    """Set the memory limit where the operating system supports it."""
     try:
         import resource  # noqa: PLC0415 - POSIX alone has it
 

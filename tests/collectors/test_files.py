@@ -297,7 +297,7 @@ def test_one_bad_file_stops_no_other_and_is_named_every_time(source):
     assert source.collect() == [("b.csv", 2), ("d.csv", 2)]
     assert source.error.message == (
         "2 of 4 files cannot be read: a.csv has no column Place, Time, Temp; its columns are Wrong, Header; "
-        "c.csv.gz is no whole gzip file: Not a gzipped file (b'no')"
+        "c.csv.gz is not a complete gzip file: Not a gzipped file (b'no')"
     )
     assert source.collect() == []
     assert isinstance(source.error, PermanentError)
@@ -353,7 +353,7 @@ def test_what_stands_before_the_damage_is_read_once(source):
     source.write("a.csv.gz", whole[: len(whole) // 2])
     read = source.collect()
     assert 0 < len(read) < 24
-    assert "is no whole gzip file" in source.error.message
+    assert "is not a complete gzip file" in source.error.message
     assert source.collect() == []
     source.write("a.csv.gz", whole)
     assert len(source.collect()) == 24 - len(read)

@@ -285,7 +285,7 @@ def test_what_is_no_time_is_a_reason(value, form):
 
 
 def test_the_hour_that_comes_twice_is_refused_unless_it_has_an_offset():
-    assert "comes twice: clocks in Europe/Helsinki go back" in moment("2026-10-25T03:30")
+    assert "occurs twice: clocks in Europe/Helsinki go back" in moment("2026-10-25T03:30")
     assert moment("2026-10-25T03:30+02:00") == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
 
 
@@ -333,20 +333,20 @@ def test_a_comma_in_quotes_or_brackets_parts_nothing():
     ("changes", "problem"),
     [
         ({"values": "a: A, a: B"}, "a is named twice"),
-        ({"values": "a: A * x"}, "has no factor"),
-        ({"values": "a: A * 0"}, "a factor that cannot be meant"),
-        ({"values": "a: A * nan"}, "a factor that cannot be meant"),
-        ({"values": "a: A (text) * 2"}, "multiplies what is not a number"),
-        ({"values": "[kWh]"}, "names no column"),
+        ({"values": "a: A * x"}, "has a factor that is not a number"),
+        ({"values": "a: A * 0"}, "a factor that is zero or out of range"),
+        ({"values": "a: A * nan"}, "a factor that is zero or out of range"),
+        ({"values": "a: A (text) * 2"}, "only a number can be multiplied"),
+        ({"values": "[kWh]"}, "does not name a column"),
         ({"values": None}, "Field required"),
         ({"time": None}, "Field required"),
-        ({"time": ""}, "names no column"),
-        ({"values": ""}, "names no column"),
+        ({"time": ""}, "must name a column"),
+        ({"values": ""}, "must name a column"),
         ({"entity": "A, A"}, "names a column twice"),
-        ({"time_format": "%H:%M"}, "names no whole day"),
-        ({"time_format": "DD.MM.YYYY"}, "is not a form of times"),
-        ({"time_format": "%Y-%m-%d %Q"}, "is not a pattern"),
-        ({"thousands": ","}, "the same sign"),
+        ({"time_format": "%H:%M"}, "lacks a full date"),
+        ({"time_format": "DD.MM.YYYY"}, "is not a time format"),
+        ({"time_format": "%Y-%m-%d %Q"}, "is not a valid time pattern"),
+        ({"thousands": ","}, "must be different characters"),
         ({"decimal": ";"}, "Input should be"),
         ({"values": ", ".join(f"c{n}" for n in range(1001))}, "the limit is 1,000"),
     ],

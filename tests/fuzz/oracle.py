@@ -92,17 +92,17 @@ def workbook_of(rows: bytes = _HEADER + _ROW, texts: bytes = _TEXTS, start: byte
 @contextmanager
 def in_this_process():
     """Read workbooks here instead of in a process of their own: fuzzing sees what happens in it, and is fast."""
-    usual = tables_excel.told
+    usual = tables_excel.process_lines
 
-    def told(content, sheet):
+    def process_lines(content, sheet):
         for line in workbook_process.lines(content, sheet):
             yield json.loads(msgspec.json.encode(line), object_hook=restored)
 
-    tables_excel.told = told
+    tables_excel.process_lines = process_lines
     try:
         yield
     finally:
-        tables_excel.told = usual
+        tables_excel.process_lines = usual
 
 
 def check(name: str, section: dict[str, object], content: bytes, cut: int) -> int:

@@ -172,7 +172,7 @@ def test_with_a_marker_the_last_line_is_read_at_once(journey):
     [
         ("a.xls", "is a workbook of a kind that is not read (.xls)"),
         ("a.ods", "is a workbook of a kind that is not read (.ods)"),
-        ("a.csv", "is an old workbook (.xls), whatever its name says"),
+        ("a.csv", "is an old workbook (.xls) by its content"),
     ],
 )
 def test_an_old_workbook_is_called_that(journey, name, said):

@@ -25,7 +25,7 @@ def refused(journey, **options):
 
 def test_a_zones_name_that_would_be_forgotten_is_refused(journey):
     """Reported as python/cpython#76678 and fail2ban/fail2ban#1575: strptime reads %Z and forgets it."""
-    assert "reads the name of a zone with %Z" in refused(journey, time_format="%Y-%m-%d %H:%M:%S %Z")
+    assert "reads the name of a time zone with %Z" in refused(journey, time_format="%Y-%m-%d %H:%M:%S %Z")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_an_hour_that_comes_twice_is_refused_until_the_section_decides(journey):
     journey.append("log.csv", LATER)
     journey.collect()
     assert [values["v"] for _, _, values in journey.values()] == [2, 4]
-    assert all("comes twice" in reason and "repeated_hour" in reason for reason in journey.rejected())
+    assert all("occurs twice" in reason and "repeated_hour" in reason for reason in journey.rejected())
     assert len(journey.rejected()) == 2
 
 
@@ -144,7 +144,7 @@ def test_a_file_that_begins_in_the_repeated_hour_decides_nothing(journey):
     journey.write("log.csv", "id,at,v\nm,2026-10-25 03:30,1\nm,2026-10-25 04:00,2\n")
     journey.collect()
     assert [values["v"] for _, _, values in journey.values()] == [2]
-    assert "no row before it says which" in journey.rejected()[0]
+    assert "no earlier row tells which" in journey.rejected()[0]
 
 
 @pytest.mark.parametrize(("said", "hour"), [("first", "00"), ("second", "01")])

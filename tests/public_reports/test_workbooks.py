@@ -59,7 +59,7 @@ def test_a_formula_that_nobody_calculated(journey):
     assert journey.values() == [("n", UTC_AT, {"a": 2, "total": 3})]
     (reason,) = journey.rejected()
     assert reason == (
-        "total holds a formula that nobody has calculated: open the workbook in Excel and save it"
+        "total contains a formula without a calculated result: open the workbook in Excel and save it"
         " (file 'a.xlsx', row 2)"
     )
 
@@ -83,7 +83,7 @@ def test_rows_at_the_end_whose_formulas_nobody_calculated(journey, column):
     journey.collect()
     assert journey.values() == []
     assert len(journey.rejected()) == 3
-    assert all("nobody has calculated" in reason for reason in journey.rejected())
+    assert all("without a calculated result" in reason for reason in journey.rejected())
 
 
 @pytest.mark.parametrize("result", ["0", "7"])
@@ -102,7 +102,7 @@ def test_placeholders_of_a_workbook_that_is_to_be_calculated_when_it_is_opened(j
     journey.collect()
     assert len(journey.stored()) == 1
     (reason,) = journey.rejected()
-    assert reason.startswith("v holds a formula whose result is out of date, as the workbook says")
+    assert reason.startswith("v contains a formula whose result the workbook declares out of date")
 
 
 def test_a_refused_cell_is_shown_and_read_again_as_refused(journey):
@@ -110,7 +110,7 @@ def test_a_refused_cell_is_shown_and_read_again_as_refused(journey):
     journey.files(USUAL)
     journey.write("a.xlsx", book(["id", "at", "v"], ["m", AT, "=C2+D2"]))
     done = journey.preview()
-    assert "nobody has calculated" in " ".join((done.out + done.err).split())
+    assert "without a calculated result" in " ".join((done.out + done.err).split())
     assert "Refused(" not in done.out + done.err
     journey.collect()
     assert "1 still rejected" in journey.outbox("rejected", "retry", "1").err
@@ -149,7 +149,7 @@ def test_an_error_without_a_name(journey):
     journey.collect()
     assert journey.stored() == []
     (reason,) = journey.rejected()
-    assert reason.startswith("v holds an error without its name (")
+    assert reason.startswith("v contains an error without a name (")
 
 
 def test_an_error_that_the_configuration_calls_empty(journey):
@@ -305,7 +305,7 @@ def test_the_blank_rest_of_a_merged_cell(journey, column, name):
     journey.collect()
     assert [entity for entity, _, _ in journey.values()] == ["m", "n", "p"]
     (reason,) = journey.rejected()
-    assert reason.startswith(f"{name} is part of a merged cell")
+    assert reason.startswith(f"{name} belongs to a merged cell")
 
 
 def test_hidden_rows_and_columns_are_read(journey):

@@ -40,7 +40,7 @@ def test_a_log_is_read_as_it_was_written_wherever_reading_stopped(zone, step_min
             try:
                 found = reader([local], order, entity)
             except ValueError as error:
-                undecided += "comes twice" in str(error)
+                undecided += "occurs twice" in str(error)
                 continue
             if found != moment:
                 wrong.append((local, moment, found))

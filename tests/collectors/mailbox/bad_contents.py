@@ -115,14 +115,14 @@ CONTENTS = [
         "a bomb of gzip",
         mixed(part(gzip_bomb(30_000_000), b"orders.csv.gz")),
         ROWS,
-        ("unfolds into more than",),
+        ("unpacks to more than",),
         {"attachments": "*.csv.gz"},
     ),
     Case(
         "gzip cut off",
         mixed(part(gzip.compress(ORDERS * 50)[:60], b"orders.csv.gz")),
         0,
-        ("no whole gzip file",),
+        ("not a complete gzip file",),
         {"attachments": "*.csv.gz"},
     ),
     Case(
