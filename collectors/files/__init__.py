@@ -1,1 +1,1 @@
-"""A folder of exports: which files are ready, what was read of each, and their records."""
+"""Reads a folder of exports: which files are ready, how far each was read, and their records."""

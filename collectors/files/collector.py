@@ -1,10 +1,11 @@
-"""A folder of exports: CSV, JSON, NDJSON and workbooks, plain or packed. See README.md for the options.
+"""Collects a folder of exports: CSV, JSON, NDJSON and workbooks, plain or compressed. See README.md.
 
 Invariants:
-- A file is remembered by its content: one that is renamed is not read again, one that has grown is read on.
-- Files are only ever read. One that cannot be read stops no other: the rest is collected, and then the
-  source fails and names it, at every run, until it is corrected, moved away, or the pattern leaves it out.
-  Its name and beginning are kept as rejected, once, until it is read or somebody dismisses them.
+- A file is remembered by its content: a renamed file is not read again, and a longer one is read from where
+  reading stopped.
+- Files are only read, never changed. A file that cannot be read does not stop the others: they are collected,
+  then the source fails and names it, at every run, until it is corrected, moved away or excluded by the
+  pattern. Its name and beginning are kept as rejected, once, until it is read or the rejection is dismissed.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import msgspec
 from pydantic import Field
 
 from collectors.collector import Context, SourceOptions, Window
-from collectors.files.folder import Folder, Found, SwappedError, open_found, refused
+from collectors.files.folder import Folder, FoundFile, SwappedError, access_error, open_found
 from collectors.files.memory import Memory, Prefix, Read, Start
 from collectors.mapping.columns import Columns
 from collectors.mapping.options import MappingOptions
@@ -33,24 +34,26 @@ from outbox.record import MAX_RAW_BYTES, Page, Record, Rejected
 FILE, MODIFIED = "@file", "@modified"
 MAX_NAMED_FILES = 5
 MAY_GROW_S = 86_400.0
-"""A file that nobody has written for so long is taken as whole, its last line as well."""
+"""A file that was not written for this long is taken as complete, including its last line."""
 
 
 class FilesOptions(TableOptions):
     """A source with `collector = files`."""
 
-    path: str = Field(description="The folder. A share of the network: as \\\\server\\share, never a drive.")
-    pattern: Names = Field(("*",), description="Which files, by name: orders-*.csv, *.xlsx.")
-    recursive: Flag = Field(False, description="yes: sub-folders too.")
-    settle: Duration = Field(60.0, description="A file is finished when it is unchanged for so long.")
-    marker: str = Field("", description="A file is finished when another has its name and this: .done.")
+    path: str = Field(
+        description="The folder; a network share as \\\\server\\share, never as a mapped drive."
+    )
+    pattern: Names = Field(("*",), description="Names of the files to read: orders-*.csv, *.xlsx.")
+    recursive: Flag = Field(False, description="yes: read sub-folders, too.")
+    settle: Duration = Field(60.0, description="A file is read once it is unchanged for this long.")
+    marker: str = Field("", description="Read a file only when NAME plus this exists beside it, e.g. .done.")
     last_line: Literal["auto", "wait", "read"] = Field(
-        "auto", description="One without an end waits for it; auto: for a day, or with a marker not at all."
+        "auto", description="A last line without a line end; auto: wait a day, or not at all with a marker."
     )
 
 
 class Files:
-    """A folder of exports: CSV, JSON, NDJSON and workbooks, plain or packed with gzip or zstd."""
+    """A folder of exports: CSV, JSON, NDJSON and workbooks, plain or compressed with gzip or zstd."""
 
     Options: ClassVar[type[SourceOptions]] = FilesOptions
 
@@ -68,7 +71,7 @@ class Files:
         )
 
     def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
-        """Yield what is new in each file, oldest first; with a window, of all files what is of those days."""
+        """Yield what is new in each file, oldest first; with a window, its days' records from all files."""
         memory = Memory(bookmarks, self._context.source)
         found = self._folder.files(self._context.now())
         if self._folder.note:
@@ -84,45 +87,51 @@ class Files:
                     yield from self._kept(file, memory, there, error)
             except SwappedError:
                 self._context.note(
-                    f"{file.name} was changed while others were read: it waits for the next run"
+                    f"{file.name} changed while other files were read: it is left for the next run"
                 )
             except FileNotFoundError:
-                self._context.note(f"{file.name} is gone")
+                self._context.note(f"{file.name} was deleted or moved since it was found")
             except OSError as error:
-                if problem := refused(error):
+                if problem := access_error(error):
                     failed.append((file.name, problem))
                 else:
-                    self._context.note(f"{file.name} is held open by its writer: it waits")
+                    self._context.note(
+                        f"{file.name} is locked by another program: it is left for the next run"
+                    )
         failed += self._folder.problems
         if failed:
             raise self._together(failed, len(found))
 
-    def _kept(self, file: Found, memory: Memory, there: set[str], error: PermanentError) -> Iterator[Page]:
-        """Yield what is kept of a file that cannot be read, until it is read or dismissed (I6)."""
+    def _kept(
+        self, file: FoundFile, memory: Memory, there: set[str], error: PermanentError
+    ) -> Iterator[Page]:
+        """Yield what is kept of an unreadable file, until it is read or the rejection is dismissed (I6)."""
         try:
             with open_found(file) as stream, open_found(file) as again:
                 start = memory.start(file, self._key(file), stream, there=there, now=self._context.now())
                 stream.seek(0)
                 head = stream.read(MAX_RAW_BYTES).decode("utf-8", errors="backslashreplace")
                 order = self._mapping.order(start.order)
-                reading = _Reading(file, self._key(file), start, memory, Prefix(again), self._context, order)
+                pages = _FilePages(file, self._key(file), start, memory, Prefix(again), self._context, order)
                 raw = json.dumps({"file": file.name, "bytes": file.size, "head": head}, ensure_ascii=False)
                 portion = Portion()
                 portion.add(Rejected(shorten(f"{file.name} cannot be read: it {error.message}", 500), raw))
-                yield reading.page(portion, start.place, done=False, refused=True)
+                yield pages.page(portion, start.place, done=False, refused=True)
         except (OSError, SwappedError):
-            return  # gone, exchanged or held open: the error says that it was not read
+            return  # deleted, replaced or locked: the error already says that it was not read
 
     def reread(self, raw: str) -> Record | Rejected | None:
-        """Return what a rejected row is now, under a section that was corrected."""
+        """Return what a rejected row becomes under the corrected section; a whole file stays rejected."""
         if raw.startswith('{"file":'):
             return Rejected(
-                "is a whole file: collect reads it again once it is corrected, or the section", raw
+                "is a whole file: correct the file or the section, and collect reads it again", raw
             )
         return self._mapping.reread(raw)
 
-    def _file(self, file: Found, memory: Memory, there: set[str], window: Window | None) -> Iterator[Page]:
-        kind_of(file.name, self._options)  # nothing is opened that by its name cannot be a table
+    def _file(
+        self, file: FoundFile, memory: Memory, there: set[str], window: Window | None
+    ) -> Iterator[Page]:
+        kind_of(file.name, self._options)  # a file whose name rules out a table is not even opened
         key = self._key(file)
         if memory.is_known(file, key):
             return
@@ -132,21 +141,21 @@ class Files:
             stream.seek(0)
             if start.begins_like:
                 self._context.note(
-                    f"{file.name} begins with what {start.begins_like} holds: that part is not read again"
+                    f"{file.name} begins with the content of {start.begins_like}: that part is not read again"
                 )
             order = self._mapping.order(start.order)
-            reading = _Reading(file, key, start, memory, Prefix(again), self._context, order)
+            pages = _FilePages(file, key, start, memory, Prefix(again), self._context, order)
             if start.done:
-                yield reading.page(Portion(), start.place, done=True)
+                yield pages.page(Portion(), start.place, done=True)
                 return
-            yield from self._table(file, stream, start, reading, window, order)
+            yield from self._table(file, stream, start, pages, window, order)
 
     def _table(
         self,
-        file: Found,
+        file: FoundFile,
         stream: IO[bytes],
         start: Start,
-        reading: "_Reading",
+        pages: "_FilePages",
         window: Window | None,
         order: Order | None,
     ) -> Iterator[Page]:
@@ -170,28 +179,30 @@ class Files:
                 if window is None or self._is_within(outcome.found, window):
                     portion.add(outcome.found)
                 if portion.is_full():
-                    yield reading.page(portion, place, done=False)
+                    yield pages.page(portion, place, done=False)
         except OutboxError:
             if len(portion):
-                yield reading.page(portion, place, done=False)
+                yield pages.page(portion, place, done=False)
             raise
         if silent:
-            self._context.note(f"{file.name}: {silent:,} rows hold no value")
+            self._context.note(f"{file.name}: {silent:,} rows without any value were skipped")
         if table.waiting:
             until = "" if self._options.last_line == "wait" else " or the file is a day old"
-            self._context.note(f"{file.name}: {table.waiting}: it waits until it is whole{until} (last_line)")
-        # What waits is looked for again, also where the file stays as it is until it is old.
-        yield reading.page(portion, place, done=not table.waiting)
+            self._context.note(
+                f"{file.name}: {table.waiting}: it is read once it is complete{until} (last_line)"
+            )
+        # An unfinished end is read again, even where the file does not change until it is old.
+        yield pages.page(portion, place, done=not table.waiting)
 
-    def _may_grow(self, file: Found) -> bool:
-        """Whether a line may still be missing its end: while the file is young, if nothing was said."""
+    def _may_grow(self, file: FoundFile) -> bool:
+        """Return whether the last line may still be unfinished; by default, while the file is young."""
         if self._options.last_line != "auto":
             return self._options.last_line == "wait"
         age_s = self._context.now().timestamp() - file.modified_ns / 1e9
         return not self._options.marker and -MAY_GROW_S <= age_s < MAY_GROW_S
 
-    def _extra(self, file: Found) -> dict[str, Any]:
-        """The columns that the source adds; a time that nobody asked for would make a bad row another one."""
+    def _extra(self, file: FoundFile) -> dict[str, Any]:
+        """Return the columns that the source adds; an unused time would make one bad row look like two."""
         modified = {MODIFIED: file.modified} if MODIFIED in self._mapping.needed else {}
         return {FILE: file.name, **modified}
 
@@ -200,8 +211,8 @@ class Files:
             return found is not None
         return window.since <= found.observed_at.astimezone(self._zone).date() <= window.until
 
-    def _key(self, file: Found) -> str:
-        """How a file is read; where its name or time is a column, they are part of what it says."""
+    def _key(self, file: FoundFile) -> str:
+        """Return a digest of how a file is read; its name and time count where they are columns."""
         own = set(TableOptions.model_fields) - set(MappingOptions.model_fields)
         said: list[Any] = [str(getattr(self._options, name)) for name in sorted(own)]
         said.append(self._mapping.fingerprint)
@@ -210,7 +221,7 @@ class Files:
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
     def _together(self, failed: list[tuple[str, OutboxError]], count: int) -> OutboxError:
-        """One error that names the files; waiting helps only where it helps every one of them."""
+        """Return one error that names the files; it is transient only where every one of them is."""
         reasons = "; ".join(f"{name} {error.message}" for name, error in failed[:MAX_NAMED_FILES])
         more = f"; and {len(failed) - MAX_NAMED_FILES:,} more" if len(failed) > MAX_NAMED_FILES else ""
         kind = (
@@ -225,12 +236,12 @@ class Files:
         )
 
 
-class _Reading:
-    """The pages of one file, each with the bookmark that is true behind it."""
+class _FilePages:
+    """Makes the pages of one file, each with the bookmark that holds once it is stored."""
 
     def __init__(
         self,
-        file: Found,
+        file: FoundFile,
         key: str,
         start: Start,
         memory: Memory,
@@ -247,9 +258,9 @@ class _Reading:
         self._now = context.now
 
     def page(self, portion: Portion, place: Place, *, done: bool, refused: bool = False) -> Page:
-        """Return the portion as a page; `done` says that the file has nothing more.
+        """Return the portion as a page; `done` says that the file was read to its end.
 
-        `refused` says that it cannot be read, and that the portion holds what is kept of it.
+        `refused` says that the file cannot be read, and that the portion holds what is kept of it.
         """
         length = place.offset or self._file.size
         page = portion.page("")
@@ -273,7 +284,7 @@ class _Reading:
         )
         bookmark = self._memory.note(self._start.scope, read)
         outdated = (
-            f"the older file {self._file.name} was read again, and says otherwise than what was read since"
+            f"the older file {self._file.name} was read again, and contradicts what was read since"
             if self._start.late
             else ""
         )

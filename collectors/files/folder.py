@@ -1,7 +1,7 @@
-"""The files of a folder that are ready to be read. Nothing is moved or deleted here.
+"""Finds the files of a folder that are ready to be read. Nothing is moved or deleted.
 
-Invariants: links are not followed, and only regular files are found; a file that is still being written
-waits: it has not been unchanged for a while, or its marker is not there yet.
+Invariants: links are not followed, and only regular files are found. A file that may still be written is
+left for a later run: it changed too recently, or its marker is missing.
 """
 
 import errno
@@ -20,16 +20,16 @@ from outbox.errors import ConfigError, OutboxError, PermanentError, TransientErr
 MAX_FILES = 100_000
 MAX_DEPTH = 32
 MAX_AHEAD_S = 86_400
-"""A file dated further in the future than this will not settle while anybody waits: it is taken as it is."""
+"""A file dated further in the future than this would never settle in time, so it is read at once."""
 _UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp")
-_HELD_OPEN = (32, 33)  # Windows: another process shares the file with nobody
+_HELD_OPEN = (32, 33)  # Windows: another process has opened the file exclusively
 _JUNCTION = 0xA0000003  # Windows: a folder that is a link
 
 
-class Found(NamedTuple):
-    """A file: its path, its name relative to the folder as it can be shown, and what it looked like.
+class FoundFile(NamedTuple):
+    """A file: its path, its printable name relative to the folder, and its size and time when it was found.
 
-    `identity` is device and inode; zeros where the scan does not tell them (Windows).
+    `identity` is device and inode; zeros where the scan does not report them (Windows).
     """
 
     path: Path
@@ -40,7 +40,7 @@ class Found(NamedTuple):
 
     @property
     def modified(self) -> datetime | None:
-        """When it was last written, by the clock of whoever wrote it; None where that is no time."""
+        """The time of its last change, by the clock of the writer; None where it is not a valid time."""
         try:
             return datetime.fromtimestamp(self.modified_ns // 1_000_000_000, UTC)
         except (OverflowError, ValueError, OSError):
@@ -48,10 +48,10 @@ class Found(NamedTuple):
 
 
 class Folder:
-    """What is found in a folder.
+    """A folder and the rules by which its files are ready.
 
-    After a look `problems` are those of its sub-folders that cannot be looked into, and `note` says what
-    stands in the folder and waits, or that nothing has such a name; empty where there is nothing to say.
+    After `files`, `problems` lists the sub-folders that cannot be read and why, and `note` says which files
+    are not ready yet, or that no name matches the pattern ("" for neither).
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Folder:
         self.problems: list[tuple[str, OutboxError]] = []
         self.note = ""
 
-    def files(self, now: datetime) -> list[Found]:
+    def files(self, now: datetime) -> list[FoundFile]:
         """Return the files that are ready, oldest first; a typed error when the folder cannot be read."""
         if not self._path.is_absolute():
-            raise ConfigError([f"{self._path} is not an absolute path: begin with / or a drive letter"])
+            raise ConfigError([f"{self._path} is not an absolute path: start with / or a drive letter"])
         self.problems.clear()
         ready, waiting, ahead = [], 0, 0
         for names, found in self._entries(self._path, "", 0):
@@ -81,21 +81,18 @@ class Folder:
                 ahead += found.modified_ns / 1e9 > now.timestamp()
             if len(ready) > MAX_FILES:
                 raise PermanentError(
-                    f"{self._path} holds more than {MAX_FILES:,} files", hint="narrow the section's pattern"
+                    f"{self._path} has more than {MAX_FILES:,} matching files",
+                    hint="narrow pattern in the section, or move old files away",
                 )
         self.note = self._noted(len(ready), waiting, ahead)
         return sorted(ready, key=lambda found: (found.modified_ns, found.name))
 
     def _noted(self, ready: int, waiting: int, ahead: int) -> str:
         if not waiting:
-            return (
-                ""
-                if ready
-                else f"no file in {self._path} has a name of the pattern {', '.join(self._patterns)}"
-            )
+            return "" if ready else f"no file in {self._path} matches the pattern {', '.join(self._patterns)}"
         what = "1 file waits" if waiting == 1 else f"{waiting:,} files wait"
         if self._marker:
-            return f"{what} for another of their name and {self._marker} (marker)"
+            return f"{what} for a marker, a file of the same name plus {self._marker}"
         if ahead == waiting:
             whose = "its" if waiting == 1 else "their"
             return f"{what}: {whose} time is ahead of this machine's clock"
@@ -104,13 +101,13 @@ class Folder:
 
     def _entries(
         self, folder: Path, prefix: str, depth: int, found: os.stat_result | None = None
-    ) -> Iterator[tuple[set[str], Found]]:
+    ) -> Iterator[tuple[set[str], FoundFile]]:
         try:
             entries = _looks_in(folder, found)
         except OSError as error:
-            problem = refused(error, str(folder) if depth == 0 else "")
+            problem = access_error(error, str(folder) if depth == 0 else "")
             if depth == 0 or not problem:
-                raise problem or TransientError(f"{folder} is held open by another program") from error
+                raise problem or TransientError(f"{folder} is locked by another program") from error
             self.problems.append((prefix, problem))
             return
         names = {name.lower() for name, _ in entries}
@@ -118,11 +115,11 @@ class Folder:
             shown = prefix + shown_name(name)
             if stat.S_ISREG(looks.st_mode):
                 identity = (looks.st_dev, looks.st_ino)
-                yield names, Found(folder / name, shown, looks.st_size, looks.st_mtime_ns, identity)
+                yield names, FoundFile(folder / name, shown, looks.st_size, looks.st_mtime_ns, identity)
             elif self._recursive and depth < MAX_DEPTH and _is_folder(looks):
                 yield from self._entries(folder / name, f"{shown}/", depth + 1, looks)
 
-    def _is_wanted(self, found: Found) -> bool:
+    def _is_wanted(self, found: FoundFile) -> bool:
         name = found.path.name.lower()
         if name.startswith((".", "~$")) or name.endswith(_UNFINISHED):
             return False
@@ -130,7 +127,7 @@ class Folder:
             return False
         return any(fnmatchcase(name, pattern) for pattern in self._patterns)
 
-    def _is_finished(self, found: Found, names: set[str], now: datetime) -> bool:
+    def _is_finished(self, found: FoundFile, names: set[str], now: datetime) -> bool:
         if self._marker:
             return found.path.name.lower() + self._marker in names
         age_s = now.timestamp() - found.modified_ns / 1e9
@@ -142,13 +139,13 @@ def _is_folder(looks: os.stat_result) -> bool:
 
 
 class SwappedError(Exception):
-    """Something else stands where a file was found: a link, a pipe, another file, or the same one changed."""
+    """A file was replaced since it was found, by a link, a pipe or another file, or it was changed."""
 
 
 def _looks_in(folder: Path, found: os.stat_result | None) -> list[tuple[str, os.stat_result]]:
-    """Return the names in a folder and what they look like, by name; nothing of one that is another by now.
+    """Return the names in a folder and their status, sorted; nothing for a sub-folder that was replaced.
 
-    `found` is what a sub-folder looked like; None: the folder is the section's own, which may be a link.
+    `found` is the status of a sub-folder when it was found; None: it is the section's folder, maybe a link.
     """
     if found is None or os.scandir not in os.supports_fd or not hasattr(os, "O_NOFOLLOW"):
         with os.scandir(folder) as scan:
@@ -171,16 +168,16 @@ def _looks_in(folder: Path, found: os.stat_result | None) -> list[tuple[str, os.
 def _looks(scan: "Iterable[os.DirEntry[str]]") -> list[tuple[str, os.stat_result]]:
     found = []
     for entry in scan:
-        with suppress(OSError):  # gone since
+        with suppress(OSError):  # deleted since
             found.append((entry.name, entry.stat(follow_symlinks=False)))
     return sorted(found, key=lambda each: each[0])
 
 
-def open_found(found: Found) -> IO[bytes]:
-    """Open a file that was found, and no other; SwappedError when something else stands there by now.
+def open_found(found: FoundFile) -> IO[bytes]:
+    """Open exactly the file that was found; SwappedError when it was replaced since.
 
-    Links are not followed and pipes do not block: O_NOFOLLOW and O_NONBLOCK, and on Windows a look at the
-    name before it is opened, which holds what the opened file is compared with.
+    Links are not followed and pipes do not block, by O_NOFOLLOW and O_NONBLOCK. On Windows, which has
+    neither, the status is read before the file is opened, and the opened file is compared with it.
     """
     looks = os.lstat(found.path)
     if not stat.S_ISREG(looks.st_mode):
@@ -208,24 +205,25 @@ def open_found(found: Found) -> IO[bytes]:
 
 
 def shown_name(name: str) -> str:
-    """Return a file's name as records and messages can hold it: undecodable bytes and marks escaped."""
+    """Return a file's name in printable form: undecodable bytes and control characters are escaped."""
     return printable(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
-def refused(error: OSError, what: str = "") -> OutboxError | None:
-    """Return what it means that a file or folder is refused; None for a file that its writer holds open."""
+def access_error(error: OSError, what: str = "") -> OutboxError | None:
+    """Return the error for a file or folder that cannot be opened; None for one that a program has locked."""
     if getattr(error, "winerror", None) in _HELD_OPEN:
         return None
     problem: OutboxError
     if isinstance(error, FileNotFoundError):
-        problem = PermanentError(f"{what} does not exist", hint="correct the section's path")
+        problem = PermanentError(f"{what} does not exist", hint="correct path in the section")
     elif isinstance(error, NotADirectoryError):
         problem = PermanentError(
-            f"{what} is no folder", hint="path is the folder, pattern says which of its files"
+            f"{what} is not a folder", hint="path names the folder, and pattern the files in it"
         )
     elif isinstance(error, PermissionError):
         problem = PermanentError(
-            f"{what} may not be read", hint="let the account of the scheduled task read it"
+            f"{what} cannot be read: permission denied",
+            hint="give the account of the scheduled task read access",
         )
     else:
         problem = TransientError(f"{what} cannot be read: {error.strerror or type(error).__name__}")

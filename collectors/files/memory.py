@@ -1,10 +1,11 @@
-"""What was read of which file, remembered by content: the bookmarks of a folder. No I/O but hashing.
+"""The bookmarks of a folder: how far each file was read, remembered by content. No I/O but hashing.
 
 Invariants:
-- A file is known by its first bytes: by a digest of as many as were read. What begins with the same bytes is
-  read on behind them, whatever its name: renamed, copied or appended. What does not is read from its start.
-- A scope holds one file. The scope of a file that is long gone is given to a new one, so that there are
-  never more scopes than files that are there or were there lately.
+- A file is recognised by a digest of as many of its first bytes as were read. A file that begins with the
+  same bytes is read from behind them, whatever its name: it was renamed, copied or appended to. Any other
+  file is read from its start.
+- A scope belongs to one file. The scope of a file that was deleted long ago is given to a new one, so that
+  there are never more scopes than present and recent files.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from collectors.files.folder import Found
+from collectors.files.folder import FoundFile
 from collectors.tables.lines import Place
 from collectors.tables.unpack import unpacked_name
 from outbox.errors import DataError
@@ -25,14 +26,14 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 class Read(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was read of a file, `key` says how: its first `length` bytes are of this digest.
+    """What was read of a file: `digest` is that of its first `length` bytes, and `key` says how it was read.
 
-    `head` is the digest of its very first ones, by which it is looked up. `offset` (0: not countable) and
-    `line` are the place behind what was read. `size` and `modified_ns` are what the file looked like, `done`
-    says that it holds nothing more while it looks so, `at` when that was. `order` is what its rows so far say
-    of those to come, where they ascend ("" mostly). `refused` is the digest of what is kept as rejected,
-    because the file cannot be read ("" where it can). `late` says that it was read again from its start
-    although a newer file was read since.
+    `head` is the digest of the first HEAD_BYTES of them, by which the file is looked up. `offset` (0: not
+    countable) and `line` are the place where reading stopped. `size` and `modified_ns` are those of the file;
+    while they do not change, `done` says that there is nothing more to read. `at` is when it was read.
+    `order` is `Order.text` of its rows so far (usually ""). `refused` is the digest of what is kept as
+    rejected because the file cannot be read ("" where it can). `late` says that it was read again from its
+    start after a newer file was read.
     """
 
     file: str
@@ -52,10 +53,10 @@ class Read(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Start(NamedTuple):
-    """Where a file's reading begins, and in which scope it is kept; `done`: there is nothing new in it.
+    """Where to start reading a file, and in which scope; `done` says that it has nothing new.
 
-    `late`: it was read before under this name, and a newer file since. `begins_like` names another file that
-    is there too and whose content this one begins with ("" for none): that part of it is known.
+    `late` says that a file of this name was read before, and a newer file since. `begins_like` names another
+    present file with whose content this one begins ("" for none): that part is not read again.
     """
 
     scope: str
@@ -67,7 +68,7 @@ class Start(NamedTuple):
 
 
 class Prefix:
-    """The digests of a file's first bytes, asked for in growing lengths, or again."""
+    """The digests of a file's first bytes, for growing lengths; earlier ones are remembered."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -76,7 +77,7 @@ class Prefix:
         self._digests: dict[int, str] = {}
 
     def digest(self, length: int) -> str:
-        """Return the digest of the first `length` bytes, or of all where there are fewer."""
+        """Return the digest of the first `length` bytes, or of the whole file where it is shorter."""
         if length not in self._digests:
             while self._length < length:
                 chunk = self._stream.read(min(_CHUNK_BYTES, length - self._length))
@@ -88,12 +89,12 @@ class Prefix:
         return self._digests[length]
 
     def head(self, length: int) -> str:
-        """Return the digest by which a file is looked up of which `length` bytes were read."""
+        """Return the digest by which to look up a file of which `length` bytes were read."""
         return self.digest(min(HEAD_BYTES, length))
 
 
 class Memory:
-    """The bookmarks of one source, found by scope, by file and by how a file begins."""
+    """The bookmarks of one source, looked up by scope, by file name and by a file's first bytes."""
 
     def __init__(self, bookmarks: Mapping[str, str], source: str) -> None:
         self._read: dict[str, Read] = {}
@@ -106,10 +107,10 @@ class Memory:
             for scope, text in bookmarks.items():
                 self._keep(scope, msgspec.json.decode(text, type=Read))
         except msgspec.DecodeError as error:
-            raise DataError(f"{source}: a bookmark of it is none of files': {error}") from error
+            raise DataError(f"{source}: a stored bookmark is not one of a files source: {error}") from error
 
-    def is_known(self, found: Found, key: str) -> bool:
-        """Return whether a file was read to its end and looks as it did then."""
+    def is_known(self, found: FoundFile, key: str) -> bool:
+        """Return whether a file was read to its end and has the same size and time as then."""
         read = self._read.get(self._scopes.get(found.name, ""))
         return bool(
             read
@@ -117,8 +118,10 @@ class Memory:
             and (read.key, read.size, read.modified_ns) == (key, found.size, found.modified_ns)
         )
 
-    def start(self, found: Found, key: str, stream: IO[bytes], *, there: set[str], now: datetime) -> Start:
-        """Return where to begin with a file, by its content; `there` are the names of all files there are."""
+    def start(
+        self, found: FoundFile, key: str, stream: IO[bytes], *, there: set[str], now: datetime
+    ) -> Start:
+        """Return where to start reading a file, by its content; `there` names all files in the folder."""
         prefix = Prefix(stream)
         match: Read | None = None
         for head_length in sorted(length for length in self._heads if 0 < length <= found.size):
@@ -134,7 +137,7 @@ class Memory:
         if scope is None:
             scope = self._scopes[match.file] if match.file not in there else self._free_scope(there, now)
         done = match.done and match.length == found.size
-        is_known = match.done or Place(match.offset, match.line) != Place()  # else nothing of it was read
+        is_known = match.done or Place(match.offset, match.line) != Place()  # else none of it was read
         return Start(
             scope,
             Place(match.offset, match.line),
@@ -144,18 +147,18 @@ class Memory:
             match.file if is_known and match.file != found.name and match.file in there else "",
         )
 
-    def _is_late(self, found: Found, key: str) -> bool:
-        """Whether a file of this name, packed or not, was read before, and one that is newer too."""
+    def _is_late(self, found: FoundFile, key: str) -> bool:
+        """Return whether a file of this name, compressed or not, was read before, and a newer one as well."""
         newest_ns = self._newest_ns.get(key, 0)
         return (key, unpacked_name(found.name)) in self._names and found.modified_ns < newest_ns
 
     def refused(self, scope: str) -> str:
-        """Return the digest of what was kept of the scope's file because it cannot be read; "" for none."""
+        """Return the digest of what is kept of an unreadable file in this scope; "" for none."""
         read = self._read.get(scope)
         return read.refused if read else ""
 
     def note(self, scope: str, read: Read) -> str:
-        """Keep what was read, and return the bookmark that says so."""
+        """Remember what was read, and return it as a bookmark."""
         if before := self._read.get(scope):
             if self._scopes.get(before.file) == scope:
                 del self._scopes[before.file]
@@ -172,13 +175,13 @@ class Memory:
         self._alike(read).add(scope)
 
     def _alike(self, read: Read) -> set[str]:
-        """The scopes of what was read of equal content, found without a walk over the others."""
+        """Return the scopes of files with equal content, found without searching the others."""
         heads = self._heads.setdefault(min(HEAD_BYTES, read.length), {})
         lengths = heads.setdefault(read.head, {})
         return lengths.setdefault(read.length, {}).setdefault((read.key, read.digest), set())
 
     def _free_scope(self, there: set[str], now: datetime) -> str:
-        """The scope of a file that is long gone, or else the next one."""
+        """Return the scope of a file that was deleted long ago, or else a new one."""
         if self._free is None:
             self._free = [
                 scope
@@ -187,7 +190,7 @@ class Memory:
             ]
         while self._free:
             scope = self._free.pop()
-            if self._read[scope].file not in there:  # else it was taken for a renamed file meanwhile
+            if self._read[scope].file not in there:  # otherwise a renamed file took it in the meantime
                 return scope
         number = len(self._read) + 1
         while f"{number:06d}" in self._read:

@@ -70,7 +70,7 @@ def test_what_was_passed_over_is_said_by_collect_as_by_preview(agent, outbox, or
     (folder / "orders.csv.part").write_text("x", encoding="utf-8")
     said = {"collect": outbox("collect").err, "preview": outbox("preview", "orders").out}
     for text in said.values():
-        assert "has a name of the pattern" in " ".join(text.split())
+        assert "matches the pattern" in " ".join(text.split())
     assert "ok      orders: 0 new" in said["collect"]
     assert "\n        Note: " in said["collect"]
 

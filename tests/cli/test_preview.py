@@ -136,7 +136,7 @@ def test_a_source_that_gives_nothing_says_what_its_collector_says(orders, outbox
     orders("A1;1;;;;x", "A2;1;;;;x")
     result = outbox("preview", "orders")
     assert "0 records would be stored, 0 inputs rejected, 2 rows without a value" in result.out
-    assert "NOTE  orders.csv: 2 rows hold no value" in result.out
+    assert "NOTE  orders.csv: 2 rows without any value were skipped" in result.out
 
 
 def test_nothing_but_rejected_is_a_failure(orders, outbox):

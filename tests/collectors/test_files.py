@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from collectors.collector import Context, Window
-from collectors.files import folder as files_found
+from collectors.files import folder as files_folder
 from collectors.files.collector import Files
-from collectors.files.folder import Folder, Found, refused, shown_name
+from collectors.files.folder import Folder, FoundFile, access_error, shown_name
 from collectors.files.memory import Memory, Prefix, Read
 from outbox.errors import ConfigError, DataError, PermanentError, TransientError
 from tests.collectors.tables_support import GIVEN, HEADER, gz, workbook
@@ -309,7 +309,7 @@ def test_one_bad_file_stops_no_other_and_is_named_every_time(source):
 
 def test_why_nothing_was_read_is_said(source):
     assert source.collect() == []
-    assert source.notes == [f"no file in {source.folder} has a name of the pattern *"]
+    assert source.notes == [f"no file in {source.folder} matches the pattern *"]
     source.write("a.csv", HEADER + line(1), age_s=30)
     source.write("b.csv", HEADER + line(2), age_s=30)
     source.notes.clear()
@@ -317,7 +317,7 @@ def test_why_nothing_was_read_is_said(source):
     assert source.notes == ["2 files wait: they were written less than 60 s ago (settle)"]
     source.notes.clear()
     assert source.collect(marker=".done") == []
-    assert source.notes == ["2 files wait for another of their name and .done (marker)"]
+    assert source.notes == ["2 files wait for a marker, a file of the same name plus .done"]
     source.notes.clear()
     source.touch("a.csv", 60)
     assert source.collect() == [("a.csv", 2)]
@@ -396,8 +396,8 @@ def test_a_file_that_its_writer_holds_open_waits(source, monkeypatch):
     ("error", "kind", "message"),
     [
         (FileNotFoundError(2, "x"), PermanentError, "folder X does not exist"),
-        (NotADirectoryError(20, "x"), PermanentError, "is no folder"),
-        (PermissionError(13, "x"), PermanentError, "may not be read"),
+        (NotADirectoryError(20, "x"), PermanentError, "is not a folder"),
+        (PermissionError(13, "x"), PermanentError, "cannot be read: permission denied"),
         (
             OSError(121, "The semaphore timeout period has expired"),
             TransientError,
@@ -406,7 +406,7 @@ def test_a_file_that_its_writer_holds_open_waits(source, monkeypatch):
     ],
 )
 def test_what_a_refused_look_means(error, kind, message):
-    problem = refused(error, "folder X")
+    problem = access_error(error, "folder X")
     assert isinstance(problem, kind)
     assert message in problem.message
 
@@ -414,7 +414,7 @@ def test_what_a_refused_look_means(error, kind, message):
 def test_a_folder_that_is_not_there_or_is_a_file_is_an_error(source, tmp_path):
     with pytest.raises(PermanentError, match="nowhere does not exist"):
         list(source.pages(path=str(tmp_path / "nowhere")))
-    with pytest.raises(PermanentError, match="is no folder"):
+    with pytest.raises(PermanentError, match="is not a folder"):
         list(source.pages(path=str(source.write("a.csv", ""))))
     with pytest.raises(ConfigError, match="is not an absolute path"):
         list(source.pages(path="export"))
@@ -430,16 +430,16 @@ def test_a_sub_folder_that_may_not_be_looked_into_is_named(source, monkeypatch):
             raise PermissionError(13, "denied")
         return scandir(path)
 
-    monkeypatch.setattr(files_found.os, "scandir", refuse)
+    monkeypatch.setattr(files_folder.os, "scandir", refuse)
     assert source.collect(recursive="yes") == [("a.csv", 2)]
-    assert "may not be read" in source.error.message
+    assert "cannot be read: permission denied" in source.error.message
 
 
 def test_too_many_files_are_an_error(source, monkeypatch):
-    monkeypatch.setattr(files_found, "MAX_FILES", 2)
+    monkeypatch.setattr(files_folder, "MAX_FILES", 2)
     for name in "abc":
         source.write(f"{name}.csv", HEADER)
-    with pytest.raises(PermanentError, match="holds more than 2 files"):
+    with pytest.raises(PermanentError, match="has more than 2 matching files"):
         list(source.pages())
 
 
@@ -459,7 +459,7 @@ def test_scopes_of_files_long_gone_are_used_again(source):
 
 def test_a_bookmark_that_is_none_is_said(source):
     source.marks = {"000001": '{"completed":null}'}
-    with pytest.raises(DataError, match="a bookmark of it is none of files'"):
+    with pytest.raises(DataError, match="a stored bookmark is not one of a files source"):
         list(source.pages())
 
 
@@ -501,7 +501,7 @@ def test_a_folder_lists_no_more_than_it_must(tmp_path):
 
 
 def test_a_time_that_is_none_is_no_time():
-    assert files_found.Found(None, "x", 0, 10**30).modified is None
+    assert files_folder.FoundFile(None, "x", 0, 10**30).modified is None
 
 
 def test_a_scope_that_was_taken_for_a_renamed_file_is_not_given_away(source):
@@ -557,7 +557,7 @@ def test_what_was_put_in_a_files_place_while_another_is_read_is_not_opened(tmp_p
         if read == ["a.csv"]:
             _exchanged(how, source.folder)
     assert read == ["a.csv"]
-    assert source.notes == ["b.csv was changed while others were read: it waits for the next run"]
+    assert source.notes == ["b.csv changed while other files were read: it is left for the next run"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
@@ -574,7 +574,7 @@ def test_a_sub_folder_that_becomes_a_link_leads_nowhere(tmp_path):
             shutil.rmtree(source.folder / "sub")
             (source.folder / "sub").symlink_to(tmp_path / "other")
     assert read == ["a.csv"]
-    assert source.notes == ["sub/b.csv was changed while others were read: it waits for the next run"]
+    assert source.notes == ["sub/b.csv changed while other files were read: it is left for the next run"]
 
 
 def test_a_clock_that_is_behind_is_named(source):
@@ -608,7 +608,7 @@ def _steps(count, alike, tmp_path):
         def digest(self, length):
             return "alike" if length <= 1_024 else "another"
 
-    found = Found(tmp_path, "0", 2_000, 2)
+    found = FoundFile(tmp_path, "0", 2_000, 2)
     before = sys.gettrace()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("collectors.files.memory.Prefix", Known)
@@ -637,7 +637,7 @@ def test_a_folder_exchanged_for_a_link_between_two_looks_is_not_looked_into(
     (foreign / "secret.csv").write_text(HEADER + line(9), encoding="utf-8")
     (foreign.parent / "secret.csv").write_text(HEADER + line(9), encoding="utf-8")
     source.write("sub/inner/a.csv", HEADER + line(1))
-    look = files_found._looks_in
+    look = files_folder._looks_in
     victim = (
         source.folder / "sub" if swapped_at == "the sub-folder itself" else source.folder / "sub" / "inner"
     )
@@ -648,7 +648,7 @@ def test_a_folder_exchanged_for_a_link_between_two_looks_is_not_looked_into(
             (source.folder / "sub").symlink_to(foreign.parent)
         return look(folder, found)
 
-    monkeypatch.setattr(files_found, "_looks_in", exchanging)
+    monkeypatch.setattr(files_folder, "_looks_in", exchanging)
     assert [name for name, _ in source.collect(recursive="yes")] == []
 
 

@@ -124,7 +124,7 @@ def test_what_an_old_file_says_otherwise_is_rejected_and_what_is_new_in_it_is_st
     corrected.collect()
     assert stored(corrected) == [1, 2, 8]
     assert corrected.rejected() == [
-        "the older file day1.csv was read again, and says otherwise than what was read since"
+        "the older file day1.csv was read again, and contradicts what was read since"
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_copy_of_what_was_read_before_is_not_read_again_and_that_is_said(journ
     assert journey.collect().code == 0
     journey.write("day3.csv", GOOD + "b,2026-11-23T06:00:00Z,2\n")
     result = journey.collect()
-    assert "day3.csv begins with what day1.csv holds: that part is not read again" in " ".join(
+    assert "day3.csv begins with the content of day1.csv: that part is not read again" in " ".join(
         result.err.split()
     )
     assert [values["v"] for _, _, values in journey.values()] == [1, 2]
