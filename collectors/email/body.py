@@ -1,8 +1,8 @@
-"""Tables that stand in the message itself, as lines of its text; those of its HTML are in `html`.
+"""Finds tables in the text of a message; those in its HTML are found by `html`.
 
-Invariant: what is around a table (a greeting, a signature, layout tables) is passed over; a table is one
-whose header has all the columns that the section names. Which of several are read is the caller's to say:
-each knows how deep it is quoted.
+Invariant: everything around a table (greeting, signature, layout tables) is skipped, and a table is one whose
+header has all the columns that the section names. The caller decides which of several tables are read; each
+knows how deep it is quoted.
 """
 
 import csv
@@ -32,27 +32,27 @@ _SENT = re.compile(
 _WROTE = re.compile(
     r"\b(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef|kirjoitti|skrev|napisał)\b.*:\s*$"
 )
-GAP = "stands behind an empty line, and nothing in it tells whether it is a row"
-_QUOTED = "begins with > as a quoted line does"
+GAP = "follows an empty line, and it is unclear whether it is a row of the table"
+_QUOTED = "begins with > like a quoted line"
 
 Judgement = Literal["rows", "unclear", "text"]
 Judge = Callable[[Sequence[str], list[list[str]]], Judgement]
-"""Tells of a header and lines that have as many cells whether they are rows of that table."""
+"""Decides whether lines with as many cells as a header are rows of that table."""
 
 
 class RequiredColumns(NamedTuple):
-    """The columns that a table must have, those of the entity among them; with `wide` every one may count."""
+    """The columns that a table must have, and those of the entity; with `wide` any column may count."""
 
     needed: frozenset[str]
     entity: frozenset[str]
     are_all_needed: bool
 
 
-class Found(NamedTuple):
-    """A table: its rows, the header first, and how many times it is quoted.
+class BodyTable(NamedTuple):
+    """A table: its rows, the header first, and how deep it is quoted.
 
-    `is_passed`: it is hidden, or behind > signs, and never read. `unread` are the lines behind an empty one
-    that have as many cells, and are not rows.
+    `is_passed` says that it is hidden or quoted by > and never read. `unread` counts the lines after an empty
+    line that have as many cells as the header, but are not rows.
     """
 
     rows: list[Row]
@@ -62,7 +62,7 @@ class Found(NamedTuple):
 
 
 def tells_a_quote(text: str) -> bool:
-    """Return whether a text, of a few lines, has what mail programs write above a message that they quote."""
+    """Return whether a few lines of text contain what mail programs write above a quoted message."""
     if "---" in text and _ANNOUNCED.search(text):
         return True
     return bool(_SUBJECT.search(text) and _FROM.search(text) and _SENT.search(text))
@@ -70,18 +70,18 @@ def tells_a_quote(text: str) -> bool:
 
 def text_tables(
     text: str, columns: RequiredColumns, delimiter: str, judge: Judge, check_time: CheckTime
-) -> list[Found]:
-    """Return every table in a text: a header, and the lines behind it to the first that is not a row.
+) -> list[BodyTable]:
+    """Return every table in a text: a header and the rows that follow it.
 
-    An empty line ends a table only where what follows is not a row. `delimiter` is what the section says;
-    empty: a comma.
+    An empty line ends a table only where the lines after it are not rows. `delimiter` is the section's; "" is
+    a comma.
     """
-    tables = _Lines(columns, DELIMITERS.get(delimiter, delimiter) or ",", judge)
+    tables = _TextReader(columns, DELIMITERS.get(delimiter, delimiter) or ",", judge)
     for line in text.splitlines():
         check_time()
         tables.take(line)
     tables.end_block()
-    read = [Found(each.rows, each.quoted, unread=each.unread) for each in tables.tables]
+    read = [BodyTable(each.rows, each.quoted, unread=each.unread) for each in tables.tables]
     return [*read, *tables.passed]
 
 
@@ -95,29 +95,29 @@ class _Table:
         self.add(header)
 
     def add(self, cells: list[str], problem: str = "") -> None:
-        """Add a row, the next line of the table."""
+        """Add the next line of the table as a row."""
         self.lines += 1
         self.rows.append(Row(cells, self.lines, Place(0, self.lines), problem))
 
 
-class _Lines:
-    """Takes the lines of a text one by one."""
+class _TextReader:
+    """Finds the tables of a text, which is passed line by line."""
 
     def __init__(self, columns: RequiredColumns, sign: str, judge: Judge) -> None:
         self.tables: list[_Table] = []
-        self.passed: list[Found] = []
+        self.passed: list[BodyTable] = []
         self._columns = columns
         self._sign = sign
         self._judge = judge
         self._table: _Table | None = None
         self._block: list[list[str]] | None = None
-        """The table's lines since the last empty one; None where none was."""
+        """The table's lines since the last empty line; None where there was none."""
         self._quoted = 0
         self._tail: list[str] = []
         self._is_answered = False
 
     def take(self, line: str) -> None:
-        """Take the next line."""
+        """Process the next line."""
         if not line.strip():
             self.end_block()
             if self._table:
@@ -144,7 +144,7 @@ class _Lines:
             self._table.add(cells)
 
     def end_block(self) -> None:
-        """End the lines that follow an empty one: they are rows of the table, or the text behind it."""
+        """Decide whether the lines after an empty line are rows of the table, or text that follows it."""
         block, table, self._block = self._block, self._table, None
         if not block or not table:
             return
@@ -163,10 +163,10 @@ class _Lines:
         elif is_header:
             self.end_block()
             self._table = None
-            self.passed.append(Found([], self._quoted + 1, is_passed=True))
+            self.passed.append(BodyTable([], self._quoted + 1, is_passed=True))
 
     def _watch(self, line: str) -> None:
-        """Notice the lines above an answered message, which is quoted behind them."""
+        """Recognise the lines that a mail program writes above a quoted message."""
         self._tail = [*self._tail[1 - _TAIL_LINES :], line[:1_000]]
         if (":" in line or "--" in line) and tells_a_quote("\n".join(self._tail)):
             self._quote()
@@ -178,7 +178,7 @@ class _Lines:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    """The cells of one line: in a mail no cell spans two."""
+    """Return the cells of one line: in a mail, a cell never spans two lines."""
     try:
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error as error:

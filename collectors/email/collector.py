@@ -1,13 +1,13 @@
-"""Tables that arrive by e-mail, read from a mailbox over IMAP; the mailbox is never changed.
+"""Collects tables that arrive by e-mail, from a mailbox over IMAP; the mailbox is never changed.
 
 Invariants:
-- A scope is a folder under one UIDVALIDITY, and its bookmark the last UID that was seen: a message is read
-  once, and the bookmark moves behind it together with its records. A folder whose UIDVALIDITY changed, or
-  whose section means other messages or columns now, is read anew; what is the same is not stored again.
-- A message that the source claims (sender, subject, and a table where the section says) becomes records or
-  is rejected with its reason and its headers; any other is counted, in the stream `mailbox`.
-- One bad message, attachment or row stops no other.
-- Where a row was found stands in `origin` alone: the same table mailed twice is no revision.
+- A scope is a folder under one UIDVALIDITY, and its bookmark is the last UID that was seen: a message is read
+  once, and the bookmark moves past it together with its records. A folder is read again when its UIDVALIDITY
+  changed, or when the section now selects other messages or columns; unchanged records are not stored again.
+- A message that the source claims (by sender, subject, and a table where the section says) becomes records,
+  or is rejected with a reason and its headers; all others are counted in the stream `mailbox`.
+- A bad message, attachment or row does not stop the others.
+- The place where a row was found is kept in `origin` only: mailing the same table twice makes no revision.
 """
 
 import hashlib
@@ -30,13 +30,14 @@ from outbox.errors import DataError
 from outbox.record import Page, Record, Rejected
 
 MAX_UNSTORED = 500
-"""Messages that are not claimed move the bookmark with the next one that is, or after so many."""
+"""Unclaimed messages move the bookmark together with the next claimed one, or after this many."""
 
 
-class Mark(msgspec.Struct, frozen=True):
-    """The last UID that was seen, what the section meant then, and the messages so far, seen and claimed.
+class FolderMark(msgspec.Struct, frozen=True):
+    """The state of one folder: the last UID seen, the section's meaning then, and counts of messages.
 
-    `counted` of them are in a record already; `newest` is when the latest of them was received.
+    `messages` were seen and `claimed` of them were claimed; `counted` of them are in a record already, and
+    `newest` is when the latest of them was received.
     """
 
     uid: int = 0
@@ -46,8 +47,8 @@ class Mark(msgspec.Struct, frozen=True):
     counted: int = 0
     newest: datetime | None = None
 
-    def behind(self, summary: Summary, *, claimed: bool) -> "Mark":
-        """Return what holds once one more message was seen."""
+    def behind(self, summary: Summary, *, claimed: bool) -> "FolderMark":
+        """Return the state after one more message."""
         received = [moment for moment in (self.newest, summary.received) if moment]
         return msgspec.structs.replace(
             self,
@@ -59,7 +60,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Email:
-    """Tables in the messages of a mailbox, attached or in the text, over IMAP."""
+    """Tables in the messages of an IMAP mailbox, attached or in the text."""
 
     Options: ClassVar[type[SourceOptions]] = EmailOptions
 
@@ -76,7 +77,7 @@ class Email:
         self._meaning = hashlib.sha256(meaning.encode()).hexdigest()[:16]
 
     def collect(self, bookmarks: Mapping[str, str], window: Window | None = None) -> Iterator[Page]:
-        """Yield the messages that are new, one a page, or with a window those received on its days."""
+        """Yield new messages, one per page; with a window, the messages received on its days."""
         secret = credential(self._options, self._context)
         deadline = self._monotonic() + self._options.max_time
         with logged_in(self._options, self._context.network, secret) as server:
@@ -87,19 +88,19 @@ class Email:
                     yield msgspec.structs.replace(page, scope=scope)
 
     def reread(self, raw: str) -> Record | Rejected | None:
-        """Return what a rejected row is under this configuration; see Columns.reread."""
+        """Return what a rejected row becomes under this section; see Columns.reread."""
         return self._mapping.reread(raw)
 
     def _folder(
-        self, server: Server, folder: str, mark: Mark, window: Window | None, deadline: float
+        self, server: Server, folder: str, mark: FolderMark, window: Window | None, deadline: float
     ) -> Iterator[Page]:
         since, until = self._options.since, None
         if window:
             since, until = max(window.since, since or window.since), window.until + timedelta(days=1)
         stored = mark
         for summary in server.summaries(server.uids(after=mark.uid, since=since, until=until)):
-            if not window and self._monotonic() > deadline:  # a back-fill is paused by who asked for it
-                self._context.note(f"max_time is over; the next run goes on in {folder}")
+            if not window and self._monotonic() > deadline:  # a back-fill is paused by its caller
+                self._context.note(f"max_time was reached; the next run continues in {folder}")
                 break
             found = self._read(server, folder, summary)
             done = mark.behind(summary, claimed=found is not None)
@@ -116,7 +117,7 @@ class Email:
     def _read(
         self, server: Server, folder: str, summary: Summary
     ) -> Iterable[Record | Rejected | None] | None:
-        """What a message's rows become; None for a message that this source does not claim."""
+        """Return what the rows of a message become; None for a message that this source does not claim."""
         envelope = read_envelope(summary.head)
         if not self._claim.means(envelope):
             return None
@@ -128,7 +129,7 @@ class Email:
         except UnreadableError as error:
             return [rejected(str(error), envelope)]
         if data is None:
-            return None  # deleted a moment ago
+            return None  # deleted since it was listed
         if objection := self._claim.objection(envelope, len(data)):
             return [objection]
         origin = {"folder": folder, "uid": summary.uid}
@@ -142,15 +143,15 @@ class Email:
 
         def check() -> None:
             if self._monotonic() > deadline:
-                raise BadMessageError(f"cannot be read within {limit_s:.0f} s")
+                raise BadMessageError(f"takes longer to read than max_message_time ({limit_s:.0f} s)")
 
         return check
 
-    def _counted(self, folder: str, mark: Mark) -> Record:
-        """How many messages this folder had for this source since it is read as it is read now."""
+    def _counted(self, folder: str, mark: FolderMark) -> Record:
+        """Return a record that counts the folder's messages since it is read under the current section."""
         self._context.note(
             f"{folder} has {mark.messages - mark.counted:,} new messages, "
-            f"{mark.claimed:,} of {mark.messages:,} so far are claimed"
+            f"{mark.claimed:,} of {mark.messages:,} seen so far are claimed"
         )
         return Record(
             stream=STREAM,
@@ -164,16 +165,16 @@ class Email:
             attributes={"host": self._options.host, "user": self._options.user},
         )
 
-    def _decode(self, text: str) -> Mark:
+    def _decode(self, text: str) -> FolderMark:
         try:
-            mark = msgspec.json.decode(text, type=Mark) if text else Mark()
+            mark = msgspec.json.decode(text, type=FolderMark) if text else FolderMark()
         except msgspec.DecodeError as error:
-            raise DataError(f"the bookmark is none of email's: {error}") from error
-        return mark if mark.meaning == self._meaning else Mark(meaning=self._meaning)
+            raise DataError(f"the stored bookmark is not one of an email source: {error}") from error
+        return mark if mark.meaning == self._meaning else FolderMark(meaning=self._meaning)
 
 
 def _pages(found: Iterable[Record | Rejected | None], *, before: str, after: str) -> Iterator[Page]:
-    """What was found in one message, in as many pages as it needs; only the last one has passed it."""
+    """Yield what was found in one message; only its last page carries the bookmark behind the message."""
     portion = Portion()
     for each in found:
         portion.add(each)
@@ -182,5 +183,5 @@ def _pages(found: Iterable[Record | Rejected | None], *, before: str, after: str
     yield portion.page(after)
 
 
-def _encode(mark: Mark) -> str:
+def _encode(mark: FolderMark) -> str:
     return msgspec.json.encode(mark).decode()

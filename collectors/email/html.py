@@ -1,11 +1,11 @@
-"""The tables in a message's HTML, each cell with the text that a reader of the mail sees in it.
+"""Finds the tables in a message's HTML, each cell with the text that a reader of the mail sees in it.
 
 Invariants:
-- What is hidden (by its style, a class of the mail's own style sheet, an attribute or its element) is part
-  of no cell; a hidden row is not a row.
-- Each cell stands under its own column, whatever spans rows and columns.
-- Where the text alone would say something else than what is seen (struck text, a superscript at a digit,
-  a selector that may hide), the cell has a problem, and its row is not read if its column is needed.
+- Hidden content (by its style, a class of the mail's own style sheet, an attribute or its element) does not
+  become part of a cell, and a hidden row is not a row.
+- Each cell is assigned to its own column, whatever spans rows and columns.
+- Where the plain text would differ from what a reader sees (struck-through text, a superscript at a digit, a
+  selector that may hide it), the cell has a problem, and its row is rejected if its column is required.
 """
 
 import re
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import NamedTuple
 
-from collectors.email.body import Found, RequiredColumns, tells_a_quote
+from collectors.email.body import BodyTable, RequiredColumns, tells_a_quote
 from collectors.email.message import BadMessageError, CheckTime
 from collectors.email.style import Sheet, Style, declarations, is_doubtful, is_zero
 from collectors.mapping.options import tidy
@@ -100,12 +100,12 @@ _RELATIVE_SIZE = re.compile(r"[\d.]+(?:em|ex|ch|%)|smaller|larger|inherit|unset"
 _SIZE_OF_FONT = re.compile(r"(?:^|\s)([\d.]+[a-z%]*)(?=[/\s])")
 _NUMBER = re.compile(r"\s*(\d{1,6})")
 _BREAKS = str.maketrans("", "", "\u00ad\u200b\u2060\ufeff")
-"""What says only where a line may break, or not."""
-_MISPLACED = "has a hidden or struck element that another one ends"
+"""Characters that only say where a line may or may not break."""
+_MISPLACED = "has a hidden or struck-through element that is not closed in order"
 
 
-def html_tables(html: str, columns: RequiredColumns, check_time: CheckTime) -> list[Found]:
-    """Return every table with a row that holds all the needed columns, from that row on."""
+def html_tables(html: str, columns: RequiredColumns, check_time: CheckTime) -> list[BodyTable]:
+    """Return every table with a row that names all the required columns, from that row on."""
     if len(html) > MAX_HTML_CHARS:
         raise BadMessageError(f"its HTML has more than {MAX_HTML_CHARS:,} characters")
     parser = _Tables(_sheet(html, check_time))
@@ -133,20 +133,20 @@ def _sheet(html: str, check_time: CheckTime) -> Sheet:
 
 
 class _Styles(HTMLParser):
-    """Collects the style sheets that stand in the HTML, those in comments left out."""
+    """Collects the style sheets in the HTML, except those in comments."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.texts: list[str] = []
 
     def handle_data(self, data: str) -> None:
-        """Take what stands in a style element."""
+        """Take the text of a style element."""
         if self.cdata_elem == "style":
             self.texts.append(data)
 
 
 class _Look(NamedTuple):
-    """How the text of an element is seen; `invisible` and `tiny` can be undone inside it, `gone` cannot."""
+    """How an element's text is displayed; inside it `invisible` and `tiny` can be undone, `gone` cannot."""
 
     gone: bool = False
     invisible: bool = False
@@ -166,7 +166,7 @@ class _Open(NamedTuple):
     look: _Look
     names: tuple[str, ...] = ()
     parts: bool = False
-    """Whether it stands on lines of its own, and so parts the texts before and behind it."""
+    """Whether it is displayed on lines of its own, and so separates the texts before and after it."""
 
 
 class _Row:
@@ -177,9 +177,9 @@ class _Row:
         self.covered = covered
 
     def fill(self) -> None:
-        """Leave the places to the cells of rows above that span them."""
+        """Leave room for cells of earlier rows that span into this row."""
         while len(self.cells) in self.covered:
-            self.problems[len(self.cells)] = "has a cell of a row above spanning into it"
+            self.problems[len(self.cells)] = "is covered by a cell of a row above (rowspan)"
             self.cells.append("")
 
 
@@ -194,32 +194,32 @@ class _Cell:
         self._raised = ""
 
     def take(self, text: str, look: _Look) -> None:
-        """Take a piece of text."""
+        """Add a piece of text."""
         self.parts.append(text)
         stripped = text.strip()
         if not stripped:
             return
         if look.struck:
-            self.problem = self.problem or "has text that is struck through"
+            self.problem = self.problem or "has struck-through text"
         if look.doubt:
-            self.problem = self.problem or "may have text that its style hides"
+            self.problem = self.problem or "may have text that a style hides"
         if look.raised != self._raised and self._before:
             base = self._before if look.raised else text[0]
             if base[-1].isdigit():
-                self.problem = self.problem or "has a superscript or subscript at a digit"
+                self.problem = self.problem or "has a superscript or subscript next to a digit"
         self.superscript = self.superscript or look.raised == "sup"
         self._raised = look.raised
-        # A space ends a superscript, not the digits before one.
+        # A space ends a superscript, but not the digits before one.
         self._before = text[-1].strip() if look.raised else stripped[-1]
 
 
 class _Grid:
-    """The rows of one table, as they are found."""
+    """Collects the rows of one table."""
 
     def __init__(self, look: _Look, quoted: int) -> None:
         self.is_hidden = look.gone
         self.unseen: set[str] = set()
-        """Texts that are not seen in it, of a size of 0 mostly: enough to know its header by."""
+        """Invisible texts in it, mostly of font size 0, by which its header can still be recognised."""
         self.quoted = quoted
         self.rows: list[_Row] = []
         self.cell: _Cell | None = None
@@ -228,7 +228,7 @@ class _Grid:
         self._spanned = 0
 
     def begin_row(self, *, hidden: bool) -> None:
-        """Begin a row; what a hidden one holds is let go."""
+        """Begin a row; the content of a hidden row is dropped."""
         if hidden and not self.is_hidden:
             self._row = _Row(set())
             return
@@ -246,7 +246,7 @@ class _Grid:
         self._row = None
 
     def end_cell(self) -> None:
-        """Put the cell that is open into its column."""
+        """Put the open cell into its column."""
         cell, row, self.cell = self.cell, self._row, None
         if cell is None or row is None:
             return
@@ -255,7 +255,7 @@ class _Grid:
             raise BadMessageError(f"a table in its HTML has more than {MAX_ROW_CELLS:,} columns")
         for number in range(cell.columns):
             column = len(row.cells)
-            if problem := "has a cell that spans columns" if cell.columns > 1 else cell.problem:
+            if problem := "spans several columns (colspan)" if cell.columns > 1 else cell.problem:
                 row.problems[column] = problem
             if cell.superscript:
                 row.superscripts.add(column)
@@ -263,8 +263,8 @@ class _Grid:
                 self._spans[column] = cell.rows - 1
             row.cells.append("" if number else " ".join("".join(cell.parts).translate(_BREAKS).split()))
 
-    def found(self, columns: RequiredColumns) -> Found | None:
-        """Return the table from its header on; None where no row is that header."""
+    def found(self, columns: RequiredColumns) -> BodyTable | None:
+        """Return the table from its header on; None where no row is a header."""
         for start, header in enumerate(self.rows):
             names = [tidy(cell) for cell in header.cells]
             if columns.needed <= set(names):
@@ -272,14 +272,14 @@ class _Grid:
                     Row(row.cells, line, Place(0, line), _problem(row, names, columns, is_header=line == 1))
                     for line, row in enumerate(self.rows[start:], 1)
                 ]
-                return Found(rows, self.quoted, is_passed=self.is_hidden)
+                return BodyTable(rows, self.quoted, is_passed=self.is_hidden)
         if self.unseen and columns.needed <= self.unseen:
-            return Found([], self.quoted, is_passed=True)
+            return BodyTable([], self.quoted, is_passed=True)
         return None
 
 
 def _problem(row: _Row, names: Sequence[str], columns: RequiredColumns, *, is_header: bool) -> str:
-    """Why a row is not read; empty where nothing is wrong in the columns that are needed."""
+    """Return why a row is rejected; "" where the required columns have no problem."""
     if not any(row.cells):
         return ""
     for column, name in enumerate(names):
@@ -292,7 +292,7 @@ def _problem(row: _Row, names: Sequence[str], columns: RequiredColumns, *, is_he
 
 
 class _Tables(HTMLParser):
-    """Collects the cells of every table; one inside another is a table of its own."""
+    """Collects the cells of every table; a nested table is a table of its own."""
 
     def __init__(self, sheet: Sheet) -> None:
         super().__init__(convert_charrefs=True)
@@ -306,11 +306,11 @@ class _Tables(HTMLParser):
         self._tail = ""
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begin an element: in HTML a slash at its end means nothing."""
+        """Begin an element: in HTML a trailing slash has no meaning."""
         self.handle_starttag(tag, attrs)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begin an element, and end those that it ends."""
+        """Begin an element, and end those that it closes implicitly."""
         if tag == "template" or self._templates:
             self._templates += tag == "template"
             return
@@ -330,7 +330,7 @@ class _Tables(HTMLParser):
         self._push(tag, {name: value or "" for name, value in reversed(attrs)})
 
     def handle_endtag(self, tag: str) -> None:
-        """End an element, and those that are open in it."""
+        """End an element, and those that are still open in it."""
         if tag == "template" or self._templates:
             self._templates -= tag == "template" and self._templates > 0
         elif tag in ("br", "p") and not self._open[tag]:
@@ -339,7 +339,7 @@ class _Tables(HTMLParser):
             self._close(tag)
 
     def handle_data(self, data: str) -> None:
-        """Take the text of the cell that is open."""
+        """Add text to the open cell."""
         look = self._look
         if self._templates:
             return
@@ -357,7 +357,7 @@ class _Tables(HTMLParser):
         return self._stack[-1].look if self._stack else _Look()
 
     def _watch(self, data: str) -> None:
-        """Notice the lines above an answered message, which is quoted behind them."""
+        """Recognise the lines that a mail program writes above a quoted message."""
         self._tail = f"{self._tail} {data}"[-_TAIL_CHARS:]
         if (":" in data or "--" in data) and tells_a_quote(self._tail):
             self._behind += 1
@@ -368,7 +368,7 @@ class _Tables(HTMLParser):
             self._grids[-1].cell.parts.append(" ")
 
     def _make_room(self, tag: str) -> bool:
-        """End what a part of a table ends; False where it has no place, and is nothing."""
+        """End what a table element closes implicitly; False where it is misplaced and ignored."""
         if tag == "table":
             around = next((each.tag for each in reversed(self._stack) if each.tag in _STRUCTURE), "td")
             if around not in ("td", "th", "caption"):
@@ -385,7 +385,7 @@ class _Tables(HTMLParser):
 
     def _push(self, tag: str, attrs: dict[str, str]) -> None:
         if len(self._stack) >= MAX_OPEN:
-            raise BadMessageError(f"its HTML has more than {MAX_OPEN:,} elements inside each other")
+            raise BadMessageError(f"its HTML has elements nested more than {MAX_OPEN:,} deep")
         around = self._look
         look, names, style = self._seen(tag, attrs)
         display = style.get("display", "inline")
@@ -407,12 +407,12 @@ class _Tables(HTMLParser):
             raise BadMessageError(f"its HTML has more than {MAX_TABLES:,} tables")
         outer = self._grids[-1].cell if self._grids else None
         if outer is not None and not look.hidden:
-            outer.problem = outer.problem or "has a table inside the cell"
+            outer.problem = outer.problem or "contains another table"
         self.grids.append(_Grid(look, look.quoted + self._behind))
         self._grids.append(self.grids[-1])
 
     def _close(self, tag: str) -> None:
-        """End the innermost element of that kind and all that is open in it, where one is in reach."""
+        """End the innermost element with this tag and all that is open in it, unless it is out of scope."""
         if not self._open[tag]:
             return
         barriers = ("table",) if tag in _STRUCTURE else _BARRIERS
@@ -430,7 +430,7 @@ class _Tables(HTMLParser):
             self._pop()
 
     def _doubt(self) -> None:
-        """What browsers make of elements that are ended in another order than they began, few can tell."""
+        """Mark the open cell: browsers differ on elements that are not closed in reverse order."""
         if self._grids and (cell := self._grids[-1].cell) is not None:
             cell.problem = cell.problem or _MISPLACED
 
@@ -448,7 +448,7 @@ class _Tables(HTMLParser):
             self._part()
 
     def _seen(self, tag: str, attrs: dict[str, str]) -> tuple[_Look, tuple[str, ...], Style]:
-        """How an element is seen, its classes and id, and its style."""
+        """Return how an element is displayed, its classes and id, and its style."""
         if self._sheet.is_empty and tag not in _TELLING_TAGS and _TELLING.isdisjoint(attrs):
             return self._look, (), {}
         classes = attrs.get("class", "").split()[:50]
@@ -506,5 +506,5 @@ def _span(attrs: dict[str, str], name: str) -> int:
     match = _NUMBER.match(attrs.get(name, ""))
     if not match:
         return 1
-    # 0 rows are those to the table's end.
+    # rowspan = 0 means all rows to the end of the table.
     return int(match[1]) or (1 if name == "colspan" else 65_534)

@@ -1,4 +1,4 @@
-"""What a mailbox's owner shows at the door: a password, a token, or OAuth's token asked for just now."""
+"""Gets the secret for logging in to a mailbox: a password, an access token, or a token fetched by OAuth."""
 
 from urllib.parse import urlencode
 
@@ -9,7 +9,7 @@ from collectors.http.oauth import FORM, MAX_TOKEN_BYTES, read_token
 
 
 def credential(options: EmailOptions, context: Context) -> str:
-    """Return the password or access token; LoginRefusedError where the token's server gives none."""
+    """Return the password or access token; LoginRefusedError where the token server refuses to issue one."""
     secret = context.secret(options.secret)
     if options.auth != "oauth":
         return secret

@@ -1,12 +1,12 @@
-"""A message taken apart: its sender, its attachments, the text of its body. Whatever it is, it is bounded.
+"""Parses a message within limits: its sender, its attachments and the text of its body.
 
 Invariants:
 - What is wrong with a message is a BadMessageError with the reason; no other error leaves this module.
-- Nothing is guessed from damage: a message cut off before its closing boundary, base64 with a hole and a
-  charset that does not exist are reasons, never data.
-- A name that a message brings is text to match and to show, never a path; no file is written here.
-- Memory and time have limits whatever the message is: at most MAX_LINES lines, MAX_PARTS parts, so
-  many deep, MAX_HEADERS headers of MAX_HEADER_CHARS, MAX_NESTED messages in each other, and a deadline.
+- Nothing is guessed from damage: a message cut off before its closing boundary, incomplete base64 and an
+  unknown charset are reasons to reject it, never data.
+- A name in a message is text to compare and display, never a path; no file is written here.
+- Memory and time are limited whatever the message contains: MAX_LINES lines, MAX_PARTS parts nested MAX_DEPTH
+  deep, MAX_HEADERS headers of MAX_HEADER_CHARS, messages nested MAX_NESTED deep, and a deadline.
 """
 
 import codecs
@@ -31,25 +31,25 @@ MAX_TEXT_CHARS = 1_000
 _PIECE_BYTES = 64 * 1024
 _ENCODINGS = ("", "7bit", "8bit", "binary", "base64", "quoted-printable")
 _NO_CHARSETS = ("idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape")
-"""Codecs that are none of mail's; one of them takes the square of the length."""
+"""Codecs that are not charsets of mail; one of them takes quadratic time."""
 _C1 = re.compile(rb"[\x80-\x9f]")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ADDRESS = re.compile(r'(?:[^<>]*<\s*)?([^@\s<>()",;:\\\[\]]{1,64}@[\w.-]{1,255})\s*>?', re.DOTALL)
 _FAILURES = (errors.MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What the library raises for messages that nobody should have sent."""
+"""What the library raises for malformed messages."""
 CheckTime = Callable[[], None]
-"""Called now and then; raises BadMessageError when a message has taken too long."""
+"""Called regularly; raises BadMessageError when a message has taken too long."""
 
 
 class BadMessageError(Exception):
-    """A message, or one part of it, that cannot be read; its text is the reason."""
+    """A message, or one part of it, cannot be read; the text is the reason."""
 
 
-class Part(NamedTuple):
-    """A part of a message that holds no further parts: `name` is empty where it has none.
+class MailPart(NamedTuple):
+    """A part of a message that contains no further parts; `name` is "" where it has none.
 
-    `nested` is how many messages it is inside of, below the one that was received; `flow` says whether a
-    space at a line's end is a line end that means nothing (RFC 3676), and "delsp" that the space goes too.
+    `nested` is the number of forwarded messages around it. `flow` is "flowed" where a space at the end of a
+    line means that the next line continues it (RFC 3676), and "delsp" where that space is removed, too.
     """
 
     name: str
@@ -61,19 +61,19 @@ class Part(NamedTuple):
     flow: Literal["", "flowed", "delsp"] = ""
 
     def text(self) -> str:
-        """Return the content as text; BadMessageError when it is not in the charset that it claims."""
+        """Return the content as text; BadMessageError when it is not in its declared charset."""
         content = self.content()
         codec = self.codec(content)
         try:
             text = content.decode(codec)
         except UnicodeError as error:
             raise BadMessageError(
-                f"it is not written in {shown(self.charset) or codec}, as it says"
+                f"it is not in its declared charset {one_line(self.charset) or codec}"
             ) from error
         return _unfolded(text, delete=self.flow == "delsp") if self.flow else text
 
     def codec(self, content: bytes) -> str:
-        """Return the name of the codec that the charset means; BadMessageError for one that is unknown.
+        """Return the name of the codec for the charset; BadMessageError for an unknown charset.
 
         ISO 8859-1 with control bytes in it is read as Windows' cp1252, as browsers do.
         """
@@ -83,19 +83,19 @@ class Part(NamedTuple):
                 raise LookupError(codec)
             "1".encode(codec)
         except (LookupError, UnicodeError, ValueError) as error:
-            raise BadMessageError(f"its charset {shown(self.charset)[:60]} is unknown") from error
+            raise BadMessageError(f"its charset {one_line(self.charset)[:60]} is unknown") from error
         if codec == "iso8859-1" and _C1.search(content):
             return "cp1252"
         return "utf-8" if codec == "ascii" else codec
 
 
 def parse_headers(head: bytes) -> Message:
-    """Return the headers of a message, whatever they are; their length is the caller's to bound."""
+    """Return the headers of a message, however malformed; the caller limits their length."""
     return _fed(BytesFeedParser(policy=_Headers()), head, lambda: None)
 
 
-def parse_parts(data: bytes, check_time: CheckTime) -> list[Part]:
-    """Return every part of a message that holds no further parts, those of messages inside it included."""
+def parse_parts(data: bytes, check_time: CheckTime) -> list[MailPart]:
+    """Return every part of a message that contains no further parts, including those of nested messages."""
     if data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n") > MAX_LINES:
         raise BadMessageError(f"the message has more than {MAX_LINES:,} lines")
     limited = _Headers(message_factory=_Count().message)
@@ -103,17 +103,17 @@ def parse_parts(data: bytes, check_time: CheckTime) -> list[Part]:
     try:
         return list(_walked(message, check_time))
     except _FAILURES as error:
-        raise BadMessageError(f"the message cannot be taken apart ({type(error).__name__})") from error
+        raise BadMessageError(f"the message cannot be parsed ({type(error).__name__})") from error
 
 
 def header(message: Message, name: str) -> str:
-    """Return a header as a person reads it, its first 1,000 characters; empty where there is none."""
+    """Return a header decoded, its first 1,000 characters; "" where there is none."""
     value = message.get(name)
     return "" if value is None else readable(value)
 
 
 def sender(message: Message) -> str:
-    """Return the one address of From, in lower case; empty where it has none, or more than one is there."""
+    """Return the address of From in lower case; "" where there is none, or more than one."""
     values = message.get_all("From", [])
     if len(values) != 1:
         return ""
@@ -123,23 +123,23 @@ def sender(message: Message) -> str:
 
 
 def readable(value: str) -> str:
-    """Return a header's value decoded, on one line, without control and direction marks."""
+    """Return a header's value decoded, on one line, without control and directional characters."""
     text = _unescaped(value[: 4 * MAX_TEXT_CHARS])
     try:
         pieces = decode_header(text)
     except _FAILURES:
         pieces = [(text, None)]
-    return shown("".join(_decoded(piece, charset) for piece, charset in pieces))
+    return one_line("".join(_decoded(piece, charset) for piece, charset in pieces))
 
 
-def shown(text: str) -> str:
-    """Return text on one line and without what cannot be seen, its first 1,000 characters."""
+def one_line(text: str) -> str:
+    """Return the first 1,000 characters of a text on one line, without invisible characters."""
     line = " ".join(text[: 4 * MAX_TEXT_CHARS].split())
     return "".join(char for char in line if unicodedata.category(char)[0] != "C")[:MAX_TEXT_CHARS]
 
 
 class _Headers(Compat32):
-    """Hands out headers as they were sent, bytes beyond ASCII as surrogates: what they mean is seen here."""
+    """Returns headers as they were sent, non-ASCII bytes as surrogates: this module decodes them itself."""
 
     def header_fetch_parse(self, name: str, value: str) -> str:  # noqa: ARG002
         """Return the value as it is."""
@@ -147,7 +147,7 @@ class _Headers(Compat32):
 
 
 class _Count:
-    """What one message may have of everything."""
+    """Counts the parts and headers of one message against their limits."""
 
     def __init__(self) -> None:
         self.parts = 0
@@ -168,20 +168,20 @@ class _CountedMessage(Message):
         self.depth = 0
 
     def attach(self, payload: Any) -> None:
-        """Take a part while parts do not lie too deep: each depth looks at each line."""
+        """Add a part, unless it is nested too deep: every level inspects every line again."""
         payload.depth = self.depth + 1
         if payload.depth > MAX_DEPTH:
-            raise BadMessageError(f"the message has parts inside parts, more than {MAX_DEPTH} deep")
+            raise BadMessageError(f"the message has parts nested more than {MAX_DEPTH} deep")
         super().attach(payload)
 
     def set_raw(self, name: str, value: str) -> None:
-        """Take a header while the message has room for one."""
+        """Add a header, unless there are too many or it is too long."""
         self._count.headers += 1
         if self._count.headers > MAX_HEADERS:
             raise BadMessageError(f"the message has more than {MAX_HEADERS:,} headers")
         limit = MAX_CONTENT_HEADER_CHARS if name.lower().startswith("content-") else MAX_HEADER_CHARS
         if len(value) > limit:
-            raise BadMessageError(f"the header {shown(name)[:60]} has more than {limit:,} characters")
+            raise BadMessageError(f"the header {one_line(name)[:60]} has more than {limit:,} characters")
         super().set_raw(name, value)
 
 
@@ -192,11 +192,11 @@ def _fed(parser: BytesFeedParser, data: bytes, check_time: CheckTime) -> Message
             parser.feed(data[start : start + _PIECE_BYTES])
         return parser.close()
     except _FAILURES as error:
-        raise BadMessageError(f"the message cannot be taken apart ({type(error).__name__})") from error
+        raise BadMessageError(f"the message cannot be parsed ({type(error).__name__})") from error
 
 
-def _walked(message: Message, check_time: CheckTime) -> Iterator[Part]:
-    """Every leaf, in the order of the message; a stack, since parts may lie deeper than calls may."""
+def _walked(message: Message, check_time: CheckTime) -> Iterator[MailPart]:
+    """Yield every leaf in the order of the message; with a stack, as recursion might go too deep."""
     stack = [(message, 0)]
     while stack:
         check_time()
@@ -207,9 +207,9 @@ def _walked(message: Message, check_time: CheckTime) -> Iterator[Part]:
             if part.get_content_type() == "message/rfc822":
                 nested += 1
                 if _encoding(part) in ("base64", "quoted-printable"):
-                    raise BadMessageError("a message inside it is encoded, which no message may be")
+                    raise BadMessageError("a forwarded message in it is encoded, which RFC 2046 forbids")
             if nested > MAX_NESTED:
-                raise BadMessageError(f"messages inside messages, more than {MAX_NESTED} deep")
+                raise BadMessageError(f"the message has messages nested more than {MAX_NESTED} deep")
             stack += [(each, nested) for each in reversed(inside) if isinstance(each, Message)]
         else:
             yield _leaf(part, nested)
@@ -219,18 +219,18 @@ def _require_whole(part: Message) -> None:
     for defect in part.defects:
         match defect:
             case errors.CloseBoundaryNotFoundDefect():
-                raise BadMessageError("the message ends before its closing boundary: it was cut off")
+                raise BadMessageError("the message ends before its closing boundary: it was truncated")
             case errors.StartBoundaryNotFoundDefect() | errors.NoBoundaryInMultipartDefect():
-                raise BadMessageError("the message announces parts, and their boundary is missing")
+                raise BadMessageError("the message declares several parts, but their boundary is missing")
 
 
-def _leaf(part: Message, nested: int) -> Part:
+def _leaf(part: Message, nested: int) -> MailPart:
     name = readable(part.get_filename() or "")
-    return Part(
-        # The last step of a path is what the sender saw; it is compared and shown, and opens nothing.
+    return MailPart(
+        # The last component of a path is what the sender saw; it is compared and shown, and never opened.
         name=re.split(r"[/\\]", name)[-1].strip(),
         kind=part.get_content_type(),
-        charset=shown(str(part.get_content_charset() or "")),
+        charset=one_line(str(part.get_content_charset() or "")),
         is_attachment=bool(name) or part.get_content_disposition() == "attachment",
         content=lambda: _content(part),
         nested=nested,
@@ -249,7 +249,7 @@ def _parameter(part: Message, name: str) -> str:
 
 
 def _unfolded(text: str, *, delete: bool) -> str:
-    """The lines of a flowed text: one that ends in a space goes on in the next, if that is quoted as deep."""
+    """Join the lines of a flowed text: a space at the end continues a line of the same quote depth."""
     lines: list[str] = []
     flows, depth = False, 0
     for line in text.splitlines():
@@ -270,16 +270,16 @@ def _unfolded(text: str, *, delete: bool) -> str:
 def _content(part: Message) -> bytes:
     encoding = _encoding(part)
     if encoding not in _ENCODINGS:
-        raise BadMessageError(f"it is encoded as {shown(encoding)[:60]}, which is not read")
+        raise BadMessageError(f"its transfer encoding {one_line(encoding)[:60]} is not supported")
     known = len(part.defects)
     try:
         content = part.get_payload(decode=True)
     except _FAILURES as error:
         raise BadMessageError(f"it cannot be decoded ({type(error).__name__})") from error
     if len(part.defects) > known:
-        raise BadMessageError(f"its {encoding} is damaged")
+        raise BadMessageError(f"its {encoding} encoding is damaged")
     if not isinstance(content, bytes):
-        raise BadMessageError("it has no content")
+        raise BadMessageError("it has no content of its own")
     return content
 
 
@@ -288,7 +288,7 @@ def _encoding(part: Message) -> str:
 
 
 def _unescaped(value: str) -> str:
-    """Bytes beyond ASCII are UTF-8 (RFC 6532), or what Western Windows wrote."""
+    """Decode non-ASCII bytes as UTF-8 (RFC 6532), or else as Windows-1252."""
     try:
         data = value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The options of a mailbox: where it is, who reads it, which messages are meant and where their table is."""
+"""The options of an e-mail source: the server, the login, which messages to read and where their table is."""
 
 from datetime import date
 from typing import Annotated, Literal, Self
@@ -13,7 +13,7 @@ from outbox.machine.network import is_address
 
 _PORTS = {"tls": 993, "starttls": 143, "none": 143}
 STREAM = "mailbox"
-"""Where messages are counted: read, claimed by this source, and not."""
+"""The stream that counts messages: those seen, and those claimed by this source or not."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _CONNECTION = (
@@ -35,21 +35,21 @@ _CONNECTION = (
 
 def _checked_host(text: str) -> str:
     if not text or not text.isascii() or any(sign in text for sign in "/@ ") or not text.isprintable():
-        raise ValueError("is no name of a server: write imap.example.com, without a protocol")
+        raise ValueError("is not a valid server name: write e.g. imap.example.com, without a protocol")
     if ":" in text and not is_address(text):
-        raise ValueError("is no name of a server: its port is an option of its own")
+        raise ValueError("is not a valid server name: write the port as an option of its own, port = 993")
     return text
 
 
 def _checked_lines(names: tuple[str, ...]) -> tuple[str, ...]:
     if not all(name.isprintable() for name in names):
-        raise ValueError("holds a sign that cannot be seen")
+        raise ValueError("contains an invisible character: type it again")
     return names
 
 
 def _checked_user(text: str) -> str:
     if not text or not text.isprintable():
-        raise ValueError("is no name of a user")
+        raise ValueError("is not a valid user name: it is empty or contains an invisible character")
     return text
 
 
@@ -59,7 +59,7 @@ def _checked_token_url(text: str) -> str:
         return text
     if parts.scheme == "http" and parts.hostname in _LOOPBACK:
         return text
-    raise ValueError("is no address to send a secret to: write https://host/path")
+    raise ValueError("is not a safe address for a secret: write https://host/path, without a login in it")
 
 
 Patterns = Annotated[Names, AfterValidator(_checked_lines)]
@@ -68,75 +68,79 @@ Patterns = Annotated[Names, AfterValidator(_checked_lines)]
 class EmailOptions(TableOptions):
     """A source with `collector = email`."""
 
-    host: Annotated[str, AfterValidator(_checked_host)] = Field(description="The IMAP server's name.")
-    port: int = Field(0, ge=0, le=65_535, description="0: 993 for tls, else 143.")
+    host: Annotated[str, AfterValidator(_checked_host)] = Field(description="Host name of the IMAP server.")
+    port: int = Field(0, ge=0, le=65_535, description="Port of the server; 0: 993 for tls, otherwise 143.")
     security: Literal["tls", "starttls", "none"] = Field(
-        "tls", description="tls, starttls, or none (for a server on this machine alone)."
+        "tls", description="Encryption: tls, starttls, or none (for a server on this machine only)."
     )
     user: Annotated[str, AfterValidator(_checked_user)] = Field(
-        description="Whose mailbox; often an address."
+        description="User name of the mailbox, often its address."
     )
     auth: Literal["password", "token", "oauth"] = Field(
-        "password", description="What secret is: a password, an access token, or oauth's client secret."
+        "password", description="Type of secret: a password, an access token, or the client secret of oauth."
     )
-    secret: Reference = Field(description="file:PATH or env:NAME, never the secret itself.")
+    secret: Reference = Field(description="Where the secret is: file:PATH or env:NAME, never itself.")
     token_url: Annotated[str, AfterValidator(_checked_token_url)] = Field(
-        "", description="Where oauth asks for a token."
+        "", description="OAuth: address of the token endpoint."
     )
-    client_id: str = Field("", description="Who asks for it.")
-    scope: str = Field("", description="What it is asked for.")
+    client_id: str = Field("", description="OAuth: client ID of the application.")
+    scope: str = Field("", description="OAuth: scope of the token.")
     refresh_token: Reference | None = Field(
         None,
-        description="A user's consent, kept as a secret; empty: the application's own (client credentials).",
+        description="OAuth: refresh token of a user, as a secret; empty: client credentials.",
     )
-    folders: Patterns = Field(("INBOX",), description="Folders of the mailbox; their messages only are seen.")
+    folders: Patterns = Field(
+        ("INBOX",), description="Folders of the mailbox to read, by the server's own names."
+    )
     senders: Patterns = Field(
-        description="Whose messages are meant: ann@acme.example, *@acme.example; * is everybody."
+        description="Senders to accept: ann@acme.example, *@acme.example; * is everybody."
     )
     subjects: Annotated[Lines, AfterValidator(_checked_lines)] = Field(
-        (), description="One per line, with * and ?; upper and lower case are one. Empty: any."
+        (), description="Subjects to accept, one per line, with * and ?, ignoring case; empty: any."
     )
     authserv_id: str = Field(
-        "", description="Your receiving server's name in Authentication-Results: its dkim=pass is demanded."
+        "", description="Require dkim=pass by this server, as Authentication-Results names it; empty: no."
     )
-    attachments: Patterns = Field((), description="Names of attached tables: orders-*.csv, *.xlsx.")
+    attachments: Patterns = Field((), description="Names of the attachments to read: orders-*.csv, *.xlsx.")
     body: Literal["", "html", "text"] = Field(
-        "", description="html or text: also a table in the message itself."
+        "", description="html or text: also read tables in the message itself; empty: no."
     )
-    since: date | None = Field(
-        None, description="Messages received before this day (2026-11-23) are left out."
-    )
+    since: date | None = Field(None, description="Ignore messages received before this day, e.g. 2026-11-23.")
     max_message: Size = Field(
-        25 * 10**6, ge=1_000, le=100 * 10**6, description="Larger ones are not fetched."
+        25 * 10**6,
+        ge=1_000,
+        le=100 * 10**6,
+        description="Largest message that is fetched; a larger one is rejected.",
     )
-    max_attachments: int = Field(100, ge=1, le=1_000, description="Tables in one message.")
-    max_message_time: Duration = Field(600.0, ge=1, description="For one message.")
-    max_time: Duration = Field(1_200.0, ge=1, description="A run fetches no further message after this long.")
+    max_attachments: int = Field(100, ge=1, le=1_000, description="Most attached tables in one message.")
+    max_message_time: Duration = Field(600.0, ge=1, description="Time limit for reading one message.")
+    max_time: Duration = Field(1_200.0, ge=1, description="After this long, a run fetches no more messages.")
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if not self.folders or not self.senders:
-            raise ValueError("folders and senders must name something")
+            raise ValueError("folders and senders must not be empty")
         if self.stream == STREAM:
-            raise ValueError(f"stream = {STREAM} is where this kind of source counts messages")
+            raise ValueError(f"stream = {STREAM} is reserved for counting messages: choose another name")
         if not self.attachments and not self.body:
-            raise ValueError("attachments or body must say where in a message the table is")
+            raise ValueError("set attachments or body: one must say where in a message the table is")
         if self.security == "none" and self.host not in _LOOPBACK:
             raise ValueError(
-                "security = none is for a server on this machine: a password would be read on the way"
+                "security = none is allowed for a server on this machine only: "
+                "elsewhere the password would be sent unencrypted"
             )
         if (self.auth == "oauth") != bool(self.token_url and self.client_id):
-            raise ValueError("token_url and client_id belong to auth = oauth, and it needs both")
+            raise ValueError("auth = oauth requires token_url and client_id, which are for oauth only")
         if self.refresh_token and self.auth != "oauth":
-            raise ValueError("refresh_token belongs to auth = oauth")
+            raise ValueError("refresh_token requires auth = oauth")
         return self
 
     def meaning(self) -> str:
-        """Return what decides which messages become which records: where it changes, all are read anew."""
+        """Return the options that decide which records are made: when one changes, all is read again."""
         elsewhere = {*SourceOptions.model_fields, *_CONNECTION}
         return self.model_dump_json(exclude=elsewhere, exclude_defaults=True)
 
     @property
     def number_of_port(self) -> int:
-        """The port, also where none was named."""
+        """The configured port, or the default port of the encryption."""
         return self.port or _PORTS[self.security]

@@ -1,12 +1,12 @@
-"""A mailbox on an IMAP server, only ever looked at; the one file that knows imap-tools.
+"""Reads a mailbox on an IMAP server without changing it; the only file that uses imap-tools.
 
 Invariants:
-- Nothing changes on the server: folders are opened read-only (EXAMINE) and messages peeked at, so that
-  none is marked as read, moved or deleted.
-- The server's certificate is verified; without TLS only this machine itself is spoken to.
-- A size is known before a message is fetched, and no more than that is asked for.
-- What the server says is data: its errors are quoted without the secret, and mean TransientError, or
-  PermanentError where waiting cannot help; a login that it refuses is a LoginRefusedError.
+- Nothing changes on the server: folders are opened read-only (EXAMINE) and messages are fetched with PEEK, so
+  that none is marked as read, moved or deleted.
+- The server's certificate is verified; a connection without TLS is made to this machine only.
+- The size of a message is known before it is fetched, and no more than a limit is requested.
+- What the server says is data: its errors are quoted without the secret, and become a TransientError, or a
+  PermanentError where waiting cannot help. A refused login is a LoginRefusedError.
 """
 
 import base64
@@ -37,17 +37,17 @@ _SIZE = re.compile(rb"\bRFC822\.SIZE (\d+)")
 _RECEIVED = re.compile(rb'\bINTERNALDATE "([^"]{1,40})"')
 _BUSY = re.compile(r"\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG)\]", re.IGNORECASE)
 _TLS_HINT = (
-    "a proxy that inspects TLS, or the server's own authority? Put the certificate into the machine's store, "
-    "or name a PEM file: [network] ca_bundle"
+    "is there a TLS-inspecting proxy, or does the server use a private CA? Add its certificate to the "
+    "machine's store, or set ca_bundle in [network] to a PEM file"
 )
 
 
 class UnreadableError(Exception):
-    """One message that the server does not hand over; its text is the reason."""
+    """The server refuses to deliver one message; the text is the reason."""
 
 
 class Summary(NamedTuple):
-    """What is known of a message before it is fetched; `received` is the server's own time, or None."""
+    """What is known of a message before it is fetched; `received` is the server's time, or None."""
 
     uid: int
     size: int
@@ -56,7 +56,7 @@ class Summary(NamedTuple):
 
 
 class Server:
-    """An open connection, logged in."""
+    """An open, logged-in connection."""
 
     def __init__(self, box: BaseMailBox, where: str, secrets: Secrets) -> None:
         self._box = box
@@ -64,31 +64,33 @@ class Server:
         self._where = where
 
     def open_folder(self, name: str) -> int:
-        """Open a folder for reading only; returns its UIDVALIDITY, which tells it from its predecessors."""
+        """Open a folder read-only and return its UIDVALIDITY, which changes when UIDs are reassigned."""
         with _translated(self._where):
             try:
                 self._box.folder.set(name, readonly=True)
             except MailboxFolderSelectError as error:
                 raise PermanentError(
                     f"{self._where}: the folder {name} cannot be opened{_words(error)}",
-                    hint="folders below others are named with the server's own separator: INBOX/Orders, or "
-                    "INBOX.Orders",
+                    hint="correct folders in the section; sub-folders need the server's separator: "
+                    "INBOX/Orders or INBOX.Orders",
                 ) from error
             _, answer = self._box.client.response("UIDVALIDITY")
             if not answer or not isinstance(answer[0], bytes) or not answer[0].isdigit():
-                raise PermanentError(f"{self._where}: the folder {name} has no lasting numbers (UIDVALIDITY)")
+                raise PermanentError(
+                    f"{self._where}: the folder {name} has no UIDVALIDITY: messages cannot be told apart"
+                )
             return int(answer[0])
 
     def uids(self, *, after: int, since: date | None = None, until: date | None = None) -> list[int]:
-        """Return the UIDs above `after`, rising, of messages received on the days from `since` to `until`."""
+        """Return the UIDs above `after`, ascending, received on days from `since` and before `until`."""
         with _translated(self._where):
             wanted = AND(uid=U(str(after + 1), "*"), date_gte=since, date_lt=until)
             found = self._box.uids(wanted, charset=None)
-        # The last message is found even where its UID is below the range.
+        # A range up to * always matches the last message, even where its UID is below the range.
         return sorted({int(uid) for uid in found if uid.isdigit() and int(uid) > after})
 
     def summaries(self, uids: Sequence[int]) -> Iterator[Summary]:
-        """Yield what is known of these messages, in this order; those that are gone are left out."""
+        """Yield what is known of these messages, in this order; deleted ones are left out."""
         for start in range(0, len(uids), SUMMARIES_AT_ONCE):
             wanted = uids[start : start + SUMMARIES_AT_ONCE]
             with _translated(self._where):
@@ -98,16 +100,16 @@ class Server:
             yield from (found[uid] for uid in wanted if uid in found)
 
     def message(self, uid: int, max_bytes: int) -> bytes | None:
-        """Return a message, cut off behind so many bytes; None when it is gone.
+        """Return the first `max_bytes` of a message; None when it was deleted.
 
-        UnreadableError when the server is there and yet does not hand it over.
+        UnreadableError when the server works, but refuses to deliver this message.
         """
         with _translated(self._where):
             status, answer = self._box.client.uid("FETCH", str(uid), f"(UID BODY.PEEK[]<0.{max_bytes}>)")
             if status != "OK" and not _BUSY.search(_quoted(answer)):
                 words = _quoted(answer)  # they become the reason of a rejected message
                 shown = f": {NOT_SHOWN}" if self._secrets.are_in(words) else words
-                raise UnreadableError(f"the server does not hand it over{shown}")
+                raise UnreadableError(f"the server refuses to deliver it{shown}")
             _require(status, answer, self._where)
             for text, content in _items(answer):
                 found = _UID.search(text)
@@ -118,7 +120,7 @@ class Server:
 
 @contextmanager
 def logged_in(options: EmailOptions, network: NetworkOptions, secret: str) -> Iterator[Server]:
-    """Yield the server of a section; `secret` is the password or the access token."""
+    """Yield a connection to the section's server; `secret` is the password or the access token."""
     where = f"{options.host}:{options.number_of_port}"
     secrets = Secrets([secret, _login_blob(options.user, secret)])
     with _translated(where):
@@ -128,7 +130,7 @@ def logged_in(options: EmailOptions, network: NetworkOptions, secret: str) -> It
         with _translated(where):
             _log_in(box, options, secret)
         yield Server(box, where, secrets)
-    except OutboxError as error:  # of any answer: a server may quote the login after it, too
+    except OutboxError as error:  # of any answer: a server may quote the login even later
         secrets.hide(error)
         raise
     finally:
@@ -140,7 +142,7 @@ def logged_in(options: EmailOptions, network: NetworkOptions, secret: str) -> It
 
 
 class _StartTls(MailBoxUnencrypted):
-    """Begins in the clear, and says nothing before TLS is there."""
+    """A connection that starts unencrypted and sends nothing secret before STARTTLS succeeded."""
 
     def __init__(self, host: str, port: int, timeout: float, trust: ssl.SSLContext) -> None:
         self._trust = trust
@@ -151,8 +153,8 @@ class _StartTls(MailBoxUnencrypted):
         try:
             if "STARTTLS" not in client.capabilities:
                 raise PermanentError(
-                    f"{self._host}:{self._port} offers no STARTTLS, and no password is sent without",
-                    hint="security = tls, for a port of its own; or somebody on the way takes the offer out",
+                    f"{self._host}:{self._port} does not offer STARTTLS, and no password is sent without it",
+                    hint="set security = tls (port 993), or check whether a proxy removes STARTTLS",
                 )
             client.starttls(self._trust)
         except BaseException:
@@ -173,21 +175,26 @@ def _connected(options: EmailOptions, network: NetworkOptions) -> BaseMailBox:
 
 
 def _login_blob(user: str, secret: str) -> str:
-    """Return the blob of SASL PLAIN, which a server may quote even where the password is short."""
+    """Return the credentials as SASL PLAIN encodes them: a server may quote them in this form."""
     return base64.b64encode(f"\0{user}\0{secret}".encode()).decode()
 
 
 def _log_in(box: BaseMailBox, options: EmailOptions, secret: str) -> None:
-    """A refusal is told from a server that is merely busy by the code that it gives (RFC 5530)."""
+    """Log in; a response code (RFC 5530) tells a server that is merely busy from a refused login."""
     if not secret.isprintable():
-        raise PermanentError("the secret holds a sign that no password or token has, perhaps a line break")
+        raise PermanentError(
+            "the secret contains an invisible character, perhaps a line break: store it again"
+        )
     try:
         if options.auth != "password":
             box.xoauth2(options.user, secret, initial_folder=None)
         elif "AUTH=PLAIN" in box.client.capabilities:
             box.login_utf8(options.user, secret, initial_folder=None)
         elif "LOGINDISABLED" in box.client.capabilities or not (options.user + secret).isascii():
-            raise PermanentError(f"{options.host} offers no login with a password that could be used here")
+            raise PermanentError(
+                f"{options.host} does not offer a password login that can be used",
+                hint="use auth = oauth, or ask the server's administrator to allow LOGIN or AUTH=PLAIN",
+            )
         else:
             box.login(options.user, secret, initial_folder=None)
     except imaplib.IMAP4.abort:
@@ -195,16 +202,16 @@ def _log_in(box: BaseMailBox, options: EmailOptions, secret: str) -> None:
     except (imaplib.IMAP4.error, UnexpectedCommandStatusError) as error:
         words = _words(error)
         if _BUSY.search(words):
-            raise TransientError(f"{options.host} cannot let anyone in now{words}") from error
+            raise TransientError(f"{options.host} temporarily accepts no logins{words}") from error
         raise LoginRefusedError(
             f"{options.host} refuses the login of {options.user}{words}",
-            hint="look at user and secret; many servers want IMAP to be allowed for a mailbox first",
+            hint="check user and secret; on many servers IMAP must first be enabled for the mailbox",
         ) from error
 
 
 @contextmanager
 def _translated(where: str) -> Iterator[None]:
-    """Say what the library's errors mean here."""
+    """Translate the library's errors into this program's."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -213,22 +220,20 @@ def _translated(where: str) -> Iterator[None]:
         ) from error
     except ssl.SSLError as error:
         raise TransientError(
-            f"{where}: no TLS could be agreed on{said(str(error).encode())}",
-            hint="security = tls is for port 993, starttls for port 143",
+            f"{where}: the TLS handshake failed{said(str(error).encode())}",
+            hint="use security = tls with port 993, and starttls with port 143",
         ) from error
     except (imaplib.IMAP4.abort, OSError) as error:
         raise TransientError(f"{where} cannot be read{said(str(error).encode())}") from error
     except UnexpectedCommandStatusError as error:
-        raise TransientError(f"{where} does not answer what it was asked{_words(error)}") from error
+        raise TransientError(f"{where} rejected a command{_words(error)}") from error
     except (imaplib.IMAP4.error, ImapToolsError, ValueError, LookupError, AttributeError) as error:
-        raise TransientError(
-            f"{where} speaks no IMAP that is understood here{said(str(error).encode())}"
-        ) from error
+        raise TransientError(f"{where} sent an invalid IMAP response{said(str(error).encode())}") from error
 
 
 def _require(status: str, answer: Sequence[object], where: str) -> None:
     if status != "OK":
-        raise TransientError(f"{where} does not answer what it was asked{_quoted(answer)}")
+        raise TransientError(f"{where} rejected a command{_quoted(answer)}")
 
 
 def _words(error: Exception) -> str:
@@ -243,7 +248,7 @@ def _quoted(answer: object) -> str:
 
 
 def _items(answer: Sequence[object]) -> Iterator[tuple[bytes, bytes | None]]:
-    """The text about each message, and its content: the library hands out lines and (line, literal) pairs."""
+    """Yield the text about each message and its content; the library returns lines and (line, literal)."""
     text, content = b"", None
     for piece in answer:
         line = piece[0] if isinstance(piece, tuple) else piece
@@ -266,7 +271,7 @@ def _summary(item: tuple[bytes, bytes | None]) -> Summary | None:
     text, head = item
     uid, size, received = (pattern.search(text) for pattern in (_UID, _SIZE, _RECEIVED))
     if not uid or not size:
-        return None  # a word about another client's doing
+        return None  # an unsolicited response, caused by another client
     return Summary(int(uid[1]), int(size[1]), _moment(received[1]) if received else None, head or b"")
 
 

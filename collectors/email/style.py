@@ -1,8 +1,8 @@
-"""What style attributes and the mail's own style sheets say that decides whether, and how, a text is seen.
+"""Reads the style attributes and style sheets of a mail, as far as they decide how a text is displayed.
 
-Invariant: rules for other devices (`@media` with a condition) and for states (`:hover`, `[attribute]`)
-say nothing. A selector of one element, its classes and id is followed; of longer ones it is only known that
-they may mean an element.
+Invariant: rules for other devices (`@media` with a condition) and for states (`:hover`, `[attribute]`) are
+ignored. A selector of a single element, its classes and id is evaluated; a longer one is only known to
+possibly match.
 """
 
 import re
@@ -12,9 +12,9 @@ from typing import NamedTuple
 from collectors.email.message import BadMessageError
 
 Style = dict[str, str]
-"""By property, in lower case, without `!important`."""
+"""Values by property, in lower case, without `!important`."""
 Declarations = dict[str, tuple[bool, str]]
-"""By property: whether it is important, and its value, in lower case."""
+"""By property: whether it is important, and its value in lower case."""
 
 _PROPERTIES = frozenset(
     [
@@ -77,12 +77,12 @@ def _wins(later: tuple[bool, str], earlier: tuple[bool, str] | None) -> bool:
 
 
 def is_zero(value: str) -> bool:
-    """Return whether a length or a number is 0, in any unit."""
+    """Return whether a length or number is 0, in any unit."""
     return bool(_ZERO.fullmatch(value))
 
 
 def is_doubtful(style: Style) -> bool:
-    """Return whether a text of that style may stand outside of what is seen, or have no colour."""
+    """Return whether text in this style may be outside the visible area, or transparent."""
     color = style.get("color", "")
     return (
         style.get("position") in ("absolute", "fixed")
@@ -93,7 +93,7 @@ def is_doubtful(style: Style) -> bool:
 
 
 def declarations(text: str) -> Declarations:
-    """Return what a style attribute, or a rule, says of the properties that matter here."""
+    """Return the declarations of a style attribute or a rule, for the properties that matter here."""
     found: Declarations = {}
     for item in _COMMENTS.sub(" ", text).lower().split(";"):
         name, _, value = item.partition(":")
@@ -108,7 +108,7 @@ def declarations(text: str) -> Declarations:
 
 
 class Sheet:
-    """The rules of a mail's style sheets that could hide, strike or raise something."""
+    """The rules of a mail's style sheets that could hide, strike through or raise text."""
 
     def __init__(self, css: str) -> None:
         self._rules: dict[str, dict[_Selector, _Rule]] = {}
@@ -133,7 +133,7 @@ class Sheet:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no rule says anything that matters here."""
+        """Whether no rule matters here."""
         return not self._rules
 
     def _add(self, selectors: str, style: dict[str, tuple[bool, str]], order: int) -> None:
@@ -163,10 +163,10 @@ class Sheet:
     def style(
         self, tag: str, names: tuple[str, ...], around: Mapping[str, int], own: Declarations
     ) -> tuple[Style, bool]:
-        """Return an element's style, and whether some selector may hide it that cannot be followed.
+        """Return an element's style, and whether a selector that is not evaluated may hide it.
 
-        `names` are its classes and id, as selectors write them; `around` counts those of the elements that
-        it is in; `own` is its style attribute's.
+        `names` are its classes and id, as selectors write them; `around` counts those of the elements around
+        it; `own` is its style attribute.
         """
         key = (tag, names)
         if key not in self._known:
@@ -183,7 +183,7 @@ class Sheet:
         return {name: value for name, (_, value) in ranked.items()}, doubt
 
     def _matching(self, tag: str, names: tuple[str, ...]) -> tuple[_Ranked, list[_Rule]]:
-        """What the rules that can be followed say of an element, and the others that may mean it."""
+        """Return what the evaluated rules say of an element, and the other rules that may match it."""
         ranked: _Ranked = {}
         perhaps = []
         have = frozenset(names)

@@ -1,4 +1,4 @@
-"""From one message to its records: which messages are meant, and the tables in them."""
+"""Turns one message into records: whether the source claims it, and the tables in it."""
 
 import codecs
 import io
@@ -8,13 +8,13 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any, NamedTuple
 
-from collectors.email.body import Found, Judge, Judgement, RequiredColumns, text_tables
+from collectors.email.body import BodyTable, Judge, Judgement, RequiredColumns, text_tables
 from collectors.email.html import html_tables
 from collectors.email.message import (
     MAX_TEXT_CHARS,
     BadMessageError,
     CheckTime,
-    Part,
+    MailPart,
     header,
     parse_headers,
     parse_parts,
@@ -45,17 +45,17 @@ _SEVEN_BIT = frozenset(
         "utf-32",
     ]
 )
-"""Charsets whose texts are valid UTF-8 that says something else."""
+"""Charsets whose texts are also valid UTF-8, but with another meaning."""
 _CLOSED = {
-    "application/ms-tnef": "its attachments are in a winmail.dat, which only Outlook opens",
-    "application/pkcs7-mime": "it is encrypted or wrapped (S/MIME)",
-    "application/x-pkcs7-mime": "it is encrypted or wrapped (S/MIME)",
+    "application/ms-tnef": "its attachments are inside a winmail.dat, which only Outlook can open",
+    "application/pkcs7-mime": "it is encrypted or opaque-signed (S/MIME)",
+    "application/x-pkcs7-mime": "it is encrypted or opaque-signed (S/MIME)",
     "application/pgp-encrypted": "it is encrypted (PGP)",
 }
 
 
 class Envelope(NamedTuple):
-    """What the headers say: `text` is all of them, as far as they are kept."""
+    """What the headers of a message say; `text` is all of them, up to the size that is kept."""
 
     sender: str
     subject: str
@@ -65,7 +65,7 @@ class Envelope(NamedTuple):
 
 
 def read_envelope(head: bytes) -> Envelope:
-    """Return what the headers say; those of a message that nobody should have sent say nothing."""
+    """Return what the headers say; its fields are empty where they cannot be parsed."""
     text = head[:MAX_RAW_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
     try:
         found = parse_headers(head)
@@ -81,7 +81,7 @@ def read_envelope(head: bytes) -> Envelope:
 
 
 class Claim:
-    """Decides which messages a section means, and why one of them is not to be believed."""
+    """Decides which messages a section selects, and why one of them is not trusted."""
 
     def __init__(self, options: EmailOptions) -> None:
         self._senders = [pattern.lower() for pattern in options.senders]
@@ -90,19 +90,19 @@ class Claim:
         self._max_bytes = options.max_message
 
     def means(self, envelope: Envelope) -> bool:
-        """Return whether sender and subject are among those that the section names."""
+        """Return whether the section accepts the sender and the subject."""
         subject = envelope.subject.lower()
         return any(fnmatchcase(envelope.sender, pattern) for pattern in self._senders) and any(
             fnmatchcase(subject, pattern) for pattern in self._subjects
         )
 
     def objection(self, envelope: Envelope, size: int) -> Rejected | None:
-        """Return why a message that is meant is not read; None where nothing speaks against it."""
+        """Return why a selected message is rejected; None where it may be read."""
         if self._server and not is_signed_by(
             envelope.sender, signed_domains(envelope.verdicts, self._server)
         ):
             domain = envelope.sender.rpartition("@")[2]
-            # Without the message: a thousand forged ones are one line that counts them.
+            # Without the message: a thousand forged ones become one rejected input with a count.
             return Rejected(f"{self._server} found no valid DKIM signature of the sender's domain", domain)
         if size > self._max_bytes:
             reason = f"the message has {size:,} bytes; max_message is {self._max_bytes:,}"
@@ -111,7 +111,7 @@ class Claim:
 
 
 class Fetched(NamedTuple):
-    """A message whole: its bytes, what its headers say, where it is and when the server received it."""
+    """A complete message: its bytes, its headers, where it is and when the server received it."""
 
     data: bytes
     envelope: Envelope
@@ -120,7 +120,7 @@ class Fetched(NamedTuple):
 
 
 class MessageTables:
-    """Reads the tables of the messages of one source; `note` takes a sentence on what is passed over."""
+    """Reads the tables in the messages of one source; `note` is told what is skipped."""
 
     def __init__(self, options: EmailOptions, mapping: Columns, note: Callable[[str], None]) -> None:
         self._options = options
@@ -132,16 +132,17 @@ class MessageTables:
         self._columns = RequiredColumns(needed, frozenset(mapping.entity), bool(options.wide))
 
     def __call__(self, message: Fetched, check_time: CheckTime) -> Rows | None:
-        """Return what the rows of a message's tables become; None where it has none that is meant.
+        """Return what the rows of a message's tables become; None where it has no selected table.
 
-        `check_time` is called at every row, and raises BadMessageError when it has taken too long.
+        `check_time` is called for every row, and raises BadMessageError when reading takes too long.
         """
         try:
             parts = parse_parts(message.data, check_time)
             tables = [part for part in parts if self._is_named(part)]
             if len(tables) > self._options.max_attachments:
                 raise BadMessageError(
-                    f"it has {len(tables):,} tables; max_attachments is {self._options.max_attachments:,}"
+                    f"it has {len(tables):,} attached tables; max_attachments is "
+                    f"{self._options.max_attachments:,}"
                 )
         except BadMessageError as error:
             return iter([rejected(str(error), message.envelope)])
@@ -156,7 +157,7 @@ class MessageTables:
             found.append(iter([rejected(closed, message.envelope)]))
         return chain.from_iterable(found) if found else None
 
-    def _attachment(self, part: Part, message: Fetched, check_time: CheckTime) -> Rows:
+    def _attachment(self, part: MailPart, message: Fetched, check_time: CheckTime) -> Rows:
         try:
             content = part.content()
             if not content:
@@ -181,13 +182,13 @@ class MessageTables:
         )
         yield from _outcomes(table, part.name, message, check_time)
 
-    def _options_for(self, part: Part, content: bytes) -> EmailOptions:
-        """The options with the encoding that the part names, where the section names none and it counts."""
+    def _options_for(self, part: MailPart, content: bytes) -> EmailOptions:
+        """Return the options, with the part's charset as encoding where the section sets none."""
         options = self._options
         try:
             kind = kind_of(part.name, options)
         except PermanentError:
-            return options  # as the table itself will say
+            return options  # the table reports this itself
         if "encoding" in options.model_fields_set or kind.packing or kind.format == "xlsx":
             return options
         if not part.charset or (_speaks_for_itself(content) and part.charset.lower() not in _SEVEN_BIT):
@@ -195,11 +196,11 @@ class MessageTables:
         try:
             codec = part.codec(content)
         except BadMessageError as error:
-            raise BadMessageError(f"is not in utf-8, and {error}; set the section's encoding") from error
+            raise BadMessageError(f"is not in utf-8, and {error}; set encoding in the section") from error
         return options.model_copy(update={"encoding": codec})
 
-    def _body(self, table: Found, number: int, message: Fetched, check_time: CheckTime) -> Rows:
-        """The rows of a table in the message itself: the first one has no name, the others a number."""
+    def _body(self, table: BodyTable, number: int, message: Fetched, check_time: CheckTime) -> Rows:
+        """Return the rows of a table in the message itself; later tables have a number in `origin`."""
         origin = message.origin if number == 1 else {**message.origin, "table": number}
         return _outcomes(self._rows(table.rows, message, origin, self._mapping), "", message, check_time)
 
@@ -215,14 +216,14 @@ class MessageTables:
             rows=rows,
         )
 
-    def _is_named(self, part: Part) -> bool:
+    def _is_named(self, part: MailPart) -> bool:
         name = part.name.lower()
         return bool(name) and any(fnmatchcase(name, pattern) for pattern in self._patterns)
 
-    def _bodies(self, parts: list[Part], message: Fetched, check_time: CheckTime) -> list[Found]:
-        """The tables in the message itself that are its own; quoted ones only where it has no other."""
+    def _bodies(self, parts: list[MailPart], message: Fetched, check_time: CheckTime) -> list[BodyTable]:
+        """Return the tables in the message itself; quoted ones only where it has no other."""
         wanted = {"html": "text/html", "text": "text/plain"}.get(self._options.body)
-        found: list[Found] = []
+        found: list[BodyTable] = []
         for part in parts:
             if part.kind != wanted or part.is_attachment:
                 continue
@@ -251,14 +252,14 @@ class MessageTables:
             self._note(f"message {which}: {what} quoted or hidden, and not read")
         if lines:
             what = (
-                "1 line behind its table is not a row of it"
+                "1 line after its table was not read: it does not look like a row"
                 if lines == 1
-                else (f"{lines:,} lines behind its tables are not rows of them")
+                else f"{lines:,} lines after its tables were not read: they do not look like rows"
             )
-            self._note(f"message {which}: {what}, and not read")
+            self._note(f"message {which}: {what}")
 
     def _judge(self, message: Fetched) -> Judge:
-        """Lines behind an empty one are rows where one is a record that no text is by chance."""
+        """Return a judge: lines after an empty line are rows if one is a record that is no coincidence."""
         is_timed = any(not name.startswith("@") for name in self._mapping.time)
 
         def judge(header: Sequence[str], lines: list[list[str]]) -> Judgement:
@@ -267,7 +268,7 @@ class MessageTables:
             try:
                 found = [outcome.found for outcome in tried]
             except PermanentError:
-                return "unclear"  # as the table itself will say
+                return "unclear"  # the table reports this itself
             records = [each for each in found if isinstance(each, Record)]
             if not records:
                 return "text"
@@ -299,7 +300,7 @@ def _outcomes(table: Table, name: str, message: Fetched, check_time: CheckTime) 
 
 
 def _speaks_for_itself(content: bytes) -> bool:
-    """Whether it is UTF-8, or says by a mark what it is."""
+    """Return whether it is UTF-8, or has a UTF-16 byte-order mark."""
     try:
         content.decode()
     except UnicodeDecodeError:
@@ -307,14 +308,14 @@ def _speaks_for_itself(content: bytes) -> bool:
     return True
 
 
-def _closed(part: Part) -> str:
-    """Why nobody but the recipient's own mail program can look into a part; empty for any other part."""
+def _closed(part: MailPart) -> str:
+    """Return why only the recipient's mail program can open a part; "" for any other part."""
     if part.name.lower() == "winmail.dat":
         return _CLOSED["application/ms-tnef"]
     return _CLOSED.get(part.kind, "")
 
 
 def rejected(reason: str, envelope: Envelope) -> Rejected:
-    """Return a message, or a table of it, as rejected: which one it is, and its headers."""
+    """Return the rejection of a message or one of its tables, with the message's headers."""
     which = f"message {envelope.message_id}" if envelope.message_id else "a message without Message-ID"
     return Rejected(shorten(f"{reason} ({which}, {envelope.subject[:100]!r})", MAX_TEXT_CHARS), envelope.text)

@@ -1,9 +1,9 @@
-"""What the receiving mail server says of a message's DKIM signature (Authentication-Results, RFC 8601).
+"""Reads the receiving mail server's verdict on a DKIM signature (Authentication-Results, RFC 8601).
 
 Invariants:
 - Only the topmost such header counts, and only when it names the configured server: any sender can write
   such headers, and the receiving server puts its own above them.
-- A word in a comment or in quotes is no verdict.
+- A word in a comment or in quotes is not a verdict.
 """
 
 import re
@@ -14,7 +14,7 @@ _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\Z)|([;=])|([^\s"();=]+)', re.DOTAL
 
 
 def signed_domains(headers: Sequence[str], server: str) -> tuple[str, ...]:
-    """Return the domains whose DKIM signature `server` found valid; none where its verdict is missing.
+    """Return the domains whose DKIM signature `server` found valid; () where its verdict is missing.
 
     `headers` are the values of Authentication-Results, the topmost first.
     """
@@ -27,28 +27,28 @@ def signed_domains(headers: Sequence[str], server: str) -> tuple[str, ...]:
 
 
 def is_signed_by(sender: str, domains: Sequence[str]) -> bool:
-    """Return whether one of the domains is that of the sender's address, or one above it."""
+    """Return whether one of the domains is that of the sender's address, or a parent of it."""
     host = sender.rpartition("@")[2].lower()
     return any(f".{host}".endswith(f".{domain}") for domain in domains)
 
 
 def _signed_domain(result: Sequence[str]) -> str:
-    """The domain of one `dkim = pass header.d = example.com`; empty for any other statement."""
+    """Return the domain of one `dkim = pass header.d = example.com`; "" for any other statement."""
     words = list(result)
     properties: dict[str, str] = {}
     for number in range(1, len(words) - 1):
-        if words[number] == "=":  # the first of a name counts: what follows may be quoted from the message
+        if words[number] == "=":  # the first of a name counts: later ones may be quoted from the message
             properties.setdefault(words[number - 1].lower(), words[number + 1].lower())
     method = words[0].partition("/")[0].lower() if words else ""
     if method != "dkim" or words[1:2] != ["="] or properties.get(words[0].lower()) != "pass":
         return ""
     domain = properties.get("header.d") or properties.get("header.i", "").rpartition("@")[2]
-    # A signature of a whole top-level domain is nobody's.
+    # A signature of a whole top-level domain identifies nobody.
     return domain if re.fullmatch(r"[\w-]+(\.[\w-]+)+", domain) else ""
 
 
 def _statements(text: str) -> list[list[str]]:
-    """The words between semicolons; `=` is a word, and what is in quotes is one."""
+    """Return the words between semicolons; `=` is a word, and so is a quoted text."""
     statements: list[list[str]] = [[]]
     for quoted, sign, word in _TOKEN.findall(text):
         if sign == ";":
@@ -59,7 +59,7 @@ def _statements(text: str) -> list[list[str]]:
 
 
 def _without_comments(text: str) -> str:
-    """Comments may be nested; a parenthesis in quotes is none."""
+    """Return the text without comments, which may be nested; a parenthesis in quotes starts none."""
     kept: list[str] = []
     depth, in_quotes, escaped = 0, False, False
     for char in text:

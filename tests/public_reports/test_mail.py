@@ -147,28 +147,28 @@ def test_style_sheets_for_other_devices_hide_nothing():
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("<s>10</s> 8", "has text that is struck through, in v"),
-        ("<s>10</s>8", "struck through, in v"),
-        ('<span style="text-decoration: line-through">10</span>', "struck through, in v"),
-        ('<u class="old">1</u>0', "struck through, in v"),
-        ("<del>10</del><ins>8</ins>", "struck through, in v"),
-        ("12<sup>1</sup>", "has a superscript or subscript at a digit, in v"),
-        ("12 <sup>a</sup>", "at a digit, in v"),
-        ("<sub>1</sub>2", "at a digit, in v"),
-        ('12<span style="vertical-align:super;font-size:8px">99</span>', "at a digit, in v"),
-        ('12<span class="may">34</span>', "may have text that its style hides, in v"),
+        ("<s>10</s> 8", "has struck-through text, in v"),
+        ("<s>10</s>8", "has struck-through text, in v"),
+        ('<span style="text-decoration: line-through">10</span>', "has struck-through text, in v"),
+        ('<u class="old">1</u>0', "has struck-through text, in v"),
+        ("<del>10</del><ins>8</ins>", "has struck-through text, in v"),
+        ("12<sup>1</sup>", "has a superscript or subscript next to a digit, in v"),
+        ("12 <sup>a</sup>", "next to a digit, in v"),
+        ("<sub>1</sub>2", "next to a digit, in v"),
+        ('12<span style="vertical-align:super;font-size:8px">99</span>', "next to a digit, in v"),
+        ('12<span class="may">34</span>', "may have text that a style hides, in v"),
         (
             '12<span style="position:absolute;left:-9999px">34</span>',
-            "may have text that its style hides, in v",
+            "may have text that a style hides, in v",
         ),
-        ('12<span style="color:transparent">34</span>', "may have text that its style hides, in v"),
-        ('12<span style="color:rgba(0, 0, 0, 0)">34</span>', "may have text that its style hides, in v"),
-        ('12<div style="text-indent:-9999px">34</div>', "may have text that its style hides, in v"),
+        ('12<span style="color:transparent">34</span>', "may have text that a style hides, in v"),
+        ('12<span style="color:rgba(0, 0, 0, 0)">34</span>', "may have text that a style hides, in v"),
+        ('12<div style="text-indent:-9999px">34</div>', "may have text that a style hides, in v"),
         (
             '<p><font style="display:none">12</p>34',
-            "has a hidden or struck element that another one ends, in v",
+            "has a hidden or struck-through element that is not closed in order, in v",
         ),
-        ("12<table><tr><td>3</td></tr></table>", "has a table inside the cell, in v"),
+        ("12<table><tr><td>3</td></tr></table>", "contains another table, in v"),
     ],
 )
 def test_a_cell_whose_text_says_something_else_than_it_shows_is_rejected(cell, reason):
@@ -231,12 +231,12 @@ def test_cells_that_span_shift_no_other():
     ]
     found = html(table(*rows, head=head))
     assert found.rows == [("a", 1), ("b", 2), ("c", 3), ("f", 6)]
-    assert "has a cell of a row above spanning into it, in id" in found.reasons[0]
-    assert "has a cell that spans columns, in v" in found.reasons[1]
+    assert "is covered by a cell of a row above (rowspan), in id" in found.reasons[0]
+    assert "spans several columns (colspan), in v" in found.reasons[1]
     assert len(found.reasons) == 2
     spanned = html(table(row(1), head="<tr><th>id</th><th>at</th><th colspan=2>v</th></tr>"))
     assert not spanned.rows
-    assert "has a cell that spans columns, in v" in spanned.reasons[0]
+    assert "spans several columns (colspan), in v" in spanned.reasons[0]
 
 
 def test_every_table_with_the_header_is_read():
@@ -292,7 +292,7 @@ def test_rows_behind_an_empty_line_are_read():
     assert ["v is not a number: 'x'" in each for each in found.reasons] == [True]
     assert found.records[1].origin == {"line": 4}
     assert found.notes == [
-        "message <1@acme.example>: 1 line behind its table is not a row of it, and not read"
+        "message <1@acme.example>: 1 line after its table was not read: it does not look like a row"
     ]
 
 
@@ -302,7 +302,7 @@ def test_lines_that_may_be_rows_or_a_greeting_are_rejected():
     found = text(lines, values="v (text)", time="@received")
     assert found.rows == [("a", "good")]
     assert [
-        "stands behind an empty line, and nothing in it tells whether it is a row" in each
+        "follows an empty line, and it is unclear whether it is a row of the table" in each
         for each in found.reasons
     ] == [True]
 
@@ -333,7 +333,7 @@ def test_a_text_that_is_quoted_is_not_read_beside_its_answer(quote):
 def test_a_quoted_line_within_a_table_is_rejected():
     found = text(f"{LINES}> b;{TIME};9\n")
     assert found.rows == [("a", 1)]
-    assert ["begins with > as a quoted line does" in each for each in found.reasons] == [True]
+    assert ["begins with > like a quoted line" in each for each in found.reasons] == [True]
 
 
 def test_a_second_header_begins_a_table_of_its_own():
@@ -380,7 +380,7 @@ def test_a_charset_that_does_not_help_is_a_reason():
     """Reported as sup-heliotrope/sup#586: an attachment with a charset that does not exist."""
     content = f"id,at,v\nMäkelä,{TIME},1\n".encode("latin-1")
     (reason,) = Read(attached(content, "klingon"), attachments="*.csv").reasons
-    assert "a.csv is not in utf-8, and its charset klingon is unknown; set the section's encoding" in reason
+    assert "a.csv is not in utf-8, and its charset klingon is unknown; set encoding in the section" in reason
     (reason,) = Read(attached(content, "us-ascii"), attachments="*.csv").reasons
     assert "is not in utf-8" in reason
     assert Read(attached(content, "klingon"), attachments="*.csv", encoding="latin-1").rows == [("Mäkelä", 1)]

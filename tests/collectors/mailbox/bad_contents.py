@@ -76,14 +76,19 @@ CONTENTS = [
         "uuencode",
         mixed(part(b"begin 644 x\r\n#0V%T\r\n`\r\nend", encoding=b"x-uuencode")),
         0,
-        ("encoded as x-uuencode",),
+        ("its transfer encoding x-uuencode is not supported",),
     ),
-    Case("an encoding of its own", mixed(part(encoding=b"rot13")), 0, ("encoded as rot13",)),
+    Case(
+        "an encoding of its own",
+        mixed(part(encoding=b"rot13")),
+        0,
+        ("its transfer encoding rot13 is not supported",),
+    ),
     Case(
         "an encoding with a tail",
         mixed(part().replace(b"base64", b"base64; really")),
         0,
-        ("encoded as base64; really",),
+        ("its transfer encoding base64; really is not supported",),
     ),
     Case(
         "8-bit bytes in no charset",
@@ -188,13 +193,13 @@ CONTENTS = [
         "winmail.dat",
         mixed(part(b"\x78\x9f\x3e\x22", b"winmail.dat")),
         0,
-        ("winmail.dat, which only Outlook opens",),
+        ("winmail.dat, which only Outlook can open",),
     ),
     Case(
         "winmail.dat by its type",
         mixed(part(b"\x78\x9f\x3e\x22", b"").replace(b"octet-stream", b"ms-tnef")),
         0,
-        ("only Outlook opens",),
+        ("only Outlook can open",),
     ),
     Case(
         "an encrypted message (S/MIME)",
@@ -224,7 +229,7 @@ CONTENTS = [
         "a body that is not a text",
         raw(b"Content-Type: text/html; charset=utf-8", b"", b"<table>\xff</table>"),
         0,
-        ("not written in utf-8",),
+        ("not in its declared charset utf-8",),
         {"attachments": "", "body": "html"},
     ),
     Case(

@@ -29,7 +29,7 @@ STRUCTURES = [
     Case("nothing but line ends", b"\r\n" * 50, claimed=False),
     Case("nothing but a head", HEAD, claimed=False),
     Case("bytes of all kinds", bytes(range(1, 256)) * 40, claimed=False),
-    Case("no closing boundary", mixed(part(), closed=False), 0, ("cut off",)),
+    Case("no closing boundary", mixed(part(), closed=False), 0, ("truncated",)),
     Case(
         "no boundary at all", raw(b"Content-Type: multipart/mixed", b"", part()), 0, ("boundary is missing",)
     ),
@@ -70,7 +70,7 @@ STRUCTURES = [
             base64.encodebytes(mail((CSV, ORDERS))),
         ),
         0,
-        ("inside it is encoded",),
+        ("a forwarded message in it is encoded",),
     ),
     Case(
         "a part of a message",
@@ -79,7 +79,12 @@ STRUCTURES = [
     ),
     Case("999 parts", mixed(*[part(b"", b"") for _ in range(990)], part()), ROWS),
     Case("10,000 attachments", mixed(*[part(b"x") for _ in range(10_000)]), 0, ("more than 1,000 parts",)),
-    Case("too many tables", mixed(*[part() for _ in range(101)]), 0, ("101 tables; max_attachments is 100",)),
+    Case(
+        "too many tables",
+        mixed(*[part() for _ in range(101)]),
+        0,
+        ("101 attached tables; max_attachments is 100",),
+    ),
     Case("a hundred times the same table", mixed(*[part() for _ in range(100)]), ROWS * 100),
     Case("a million boundaries", mixed(*[b""] * 300_000), 0, ("more than 1,000 parts",)),
     Case(

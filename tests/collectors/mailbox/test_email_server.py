@@ -65,7 +65,7 @@ def test_a_server_without_starttls_hears_no_password(make_email):
             heard.append(line)
             client.sendall(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n" + line.split()[0] + b" OK done\r\n")
 
-    with Listening(handle) as listening, pytest.raises(PermanentError, match="offers no STARTTLS"):
+    with Listening(handle) as listening, pytest.raises(PermanentError, match="does not offer STARTTLS"):
         list(make_email(security="starttls", port=str(listening.port), host="127.0.0.1").collect({}))
     assert not any(word in b"".join(heard).upper() for word in (b"LOGIN", b"AUTHENTICATE"))
 
@@ -125,8 +125,8 @@ def test_a_refusal_is_told_from_a_server_that_is_busy(make_email, answer, error)
 @pytest.mark.parametrize(
     ("capabilities", "secret", "expected"),
     [
-        (b"LOGINDISABLED", "plain", "offers no login"),
-        (b"IDLE", "pässword", "offers no login"),
+        (b"LOGINDISABLED", "plain", "does not offer a password login"),
+        (b"IDLE", "pässword", "does not offer a password login"),
         (b"AUTH=PLAIN", "two\nlines", "perhaps a line break"),
         (b"AUTH=PLAIN", "nul\0", "perhaps a line break"),
     ],
@@ -183,7 +183,7 @@ def test_a_message_that_the_server_does_not_hand_over_is_rejected_and_the_rest_g
     whole = b"* 2 FETCH (UID 8 BODY[]<0> {%d}\r\n%s)\r\nTAG OK done" % (len(content), content)
     with folder_with({b"FETCH 7 ": b"TAG NO message 7 is damaged", b"FETCH 8 ": whole}) as odd:
         pages = list(make_email(**in_the_clear(odd)).collect({}))
-    assert ["does not hand it over: message 7 is damaged" in item.reason for item in pages[0].rejected] == [
+    assert ["refuses to deliver it: message 7 is damaged" in item.reason for item in pages[0].rejected] == [
         True
     ]
     assert len(rows(pages)) == 2
@@ -234,7 +234,7 @@ def test_a_folder_without_lasting_numbers_is_refused(make_email):
     examined = {b"EXAMINE": b"* 2 EXISTS\r\nTAG OK [READ-ONLY] done"}
     with (
         scripted({**CAPABILITIES, **examined}) as odd,
-        pytest.raises(PermanentError, match="no lasting numbers"),
+        pytest.raises(PermanentError, match="has no UIDVALIDITY"),
     ):
         list(make_email(**in_the_clear(odd)).collect({}))
 
