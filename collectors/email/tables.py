@@ -259,7 +259,7 @@ class MessageTables:
             self._note(f"message {which}: {what}")
 
     def _judge(self, message: Fetched) -> Judge:
-        """Return a judge: lines after an empty line are rows if one is a record that is no coincidence."""
+        """Return a judge: lines after an empty line are rows if one makes a record, not by coincidence."""
         is_timed = any(not name.startswith("@") for name in self._mapping.time)
 
         def judge(header: Sequence[str], lines: list[list[str]]) -> Judgement:

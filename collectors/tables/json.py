@@ -111,7 +111,7 @@ class ArrayElements:
                 return
             if sign != ",":
                 raise PermanentError(
-                    f"is not valid JSON: {sign or 'the end'!r} follows an element of its list"
+                    f"is not valid JSON: {repr(sign) if sign else 'the end'} follows an element of its list"
                 )
 
     def _element(self) -> tuple[Any, int]:

@@ -127,7 +127,7 @@ def require_unpacked(stream: io.BufferedReader, packing: str) -> None:
     if start.startswith(b"PK\x03\x04"):
         raise PermanentError(
             "is a ZIP archive or a workbook by its content",
-            hint="unpack an archive; rename a workbook to end in .xlsx",
+            hint="unpack it if it is an archive, or rename it to .xlsx if it is a workbook",
         )
 
 
